@@ -1,0 +1,33 @@
+"""Tasks that are named, kept until they end, and never die silently."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+_running: set[asyncio.Task[Any]] = set()
+
+
+def spawn(coro: Coroutine[Any, Any, T], *, name: str) -> "asyncio.Task[T]":
+    """Start ``coro`` as a task called ``name``; its death by an exception is logged with the traceback."""
+    task = asyncio.get_running_loop().create_task(coro, name=name)
+    _running.add(task)
+    task.add_done_callback(_done)
+    return task
+
+
+def _done(task: "asyncio.Task[Any]") -> None:
+    _running.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("task %s died", task.get_name(), exc_info=error)
+
+
+async def cancel(*tasks: "asyncio.Task[Any] | None") -> None:
+    """Cancel ``tasks`` and wait until each has ended; what they raise meanwhile has been logged already."""
+    alive = [t for t in tasks if t is not None and not t.done()]
+    for task in alive:
+        task.cancel()
+    if alive:
+        await asyncio.wait(alive)
