@@ -53,7 +53,7 @@ class Unavailable(ShoalError):
     """It cannot be done now: this node is no swarm manager, a registry does not answer."""
 
 
-class NotImplemented(ShoalError):  # noqa: A001 (the kind's name in Docker and gRPC)
+class NotImplemented(ShoalError):
     """Docker knows this, Shoal does not (yet)."""
 
 

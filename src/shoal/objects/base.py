@@ -1,0 +1,122 @@
+"""How the objects are written as JSON: the Engine API's keys, Go's leniency on the way in.
+
+Go's decoder matches keys without regard to case, and clients rely on it (``replicated``, ``order``): :func:`decode`
+does so too. A key that no field answers to is ignored, as Docker ignores it.
+"""
+
+import types
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from shoal.errors import InvalidArgument
+
+T = TypeVar("T")
+
+_ACRONYMS = {
+    "id": "ID", "ip": "IP", "dns": "DNS", "tls": "TLS", "ca": "CA", "cpus": "CPUs", "cpu": "CPU", "ipam": "IPAM",
+    "uid": "UID", "gid": "GID", "os": "OS", "url": "URL", "pid": "PID", "ips": "IPs", "io": "IO", "ipv4": "IPv4",
+    "ipv6": "IPv6", "oom": "OOM", "nfd": "NFd",
+}  # fmt: skip
+
+
+def api_name(attribute: str) -> str:
+    """The Engine API's key for an attribute: ``desired_state`` is ``DesiredState``, ``service_id`` ``ServiceID``."""
+    return "".join(_ACRONYMS.get(word) or word.capitalize() for word in attribute.split("_"))
+
+
+class Object(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=api_name):
+    """Base of everything that the API sends or the store keeps."""
+
+
+ZERO_TIME = "0001-01-01T00:00:00Z"
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with a Z, as Go writes it, to the microsecond."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> datetime:
+    """The moment that an RFC 3339 text means; digits past the microsecond are dropped."""
+    head, dot, rest = text.partition(".")
+    if dot:
+        digits = len(rest) - len(rest.lstrip("0123456789"))
+        text = f"{head}.{rest[:digits][:6].ljust(6, '0')}{rest[digits:]}"
+    return datetime.fromisoformat(text)
+
+
+def encode(value: object) -> bytes:
+    """JSON in the Engine API's form."""
+    return msgspec.json.encode(value)
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """Read JSON as ``kind``, matching keys without regard to case.
+
+    :raises InvalidArgument: what is not JSON, or does not fit the type; the text says where.
+    """
+    try:
+        raw = msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise InvalidArgument(f"invalid JSON: {error}") from error
+    return convert(raw, kind)
+
+
+def convert(raw: object, kind: type[T]) -> T:
+    """Like :func:`decode`, from parsed JSON."""
+    try:
+        return msgspec.convert(_folded(raw, kind), kind)
+    except msgspec.ValidationError as error:
+        raise InvalidArgument(f"invalid JSON: {error}") from error
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, tuple[str, Any]]:
+    return {f.encode_name.lower(): (f.encode_name, f.type) for f in msgspec.structs.fields(kind)}
+
+
+@cache
+def _shape(kind: Any) -> tuple[str, Any]:
+    """What to look for inside a value of type ``kind``: a struct, a list's items, a dict's values, or nothing."""
+    origin = get_origin(kind)
+    if origin in (Union, types.UnionType):
+        for option in get_args(kind):
+            if (shape := _shape(option))[0] != "plain":
+                return shape
+        return "plain", None
+    if origin in (list, tuple):
+        return "list", get_args(kind)[0]
+    if origin is dict:
+        return "dict", get_args(kind)[1]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return "struct", kind
+    return "plain", None
+
+
+def _folded(raw: object, kind: Any) -> object:
+    shape, inner = _shape(kind)
+    if shape == "struct" and isinstance(raw, dict):
+        fields = _fields(inner)
+        folded: dict[str, object] = {}
+        for key, value in raw.items():
+            if (field := fields.get(str(key).lower())) is None:
+                continue
+            name, type_ = field
+            # Go leaves a field alone when it reads null; only a field that may be None keeps it.
+            if value is None and not _nullable(type_):
+                continue
+            folded[name] = _folded(value, type_)
+        return folded
+    if shape == "list" and isinstance(raw, list):
+        return [_folded(item, inner) for item in raw]
+    if shape == "dict" and isinstance(raw, dict):
+        return {key: _folded(value, inner) for key, value in raw.items()}
+    return raw
+
+
+@cache
+def _nullable(kind: Any) -> bool:
+    return kind is Any or type(None) in get_args(kind)

@@ -1,0 +1,82 @@
+"""The swarm itself (Engine API, ``Swarm``): settings that all nodes share, and what only managers know."""
+
+from typing import Any
+
+import msgspec
+
+from shoal.objects.base import Object
+from shoal.objects.ids import ClusterId
+from shoal.objects.meta import Driver, Version
+from shoal.objects.node import TLSInfo
+
+
+class OrchestrationConfig(Object, frozen=True):
+    task_history_retention_limit: int | None = None
+
+
+class RaftConfig(Object, frozen=True):
+    """Kept because clients send and expect it; Shoal's store is no Raft log, and nothing reads it."""
+
+    snapshot_interval: int | None = None
+    keep_old_snapshots: int | None = None
+    log_entries_for_slow_followers: int | None = None
+    election_tick: int | None = None
+    heartbeat_tick: int | None = None
+
+
+class DispatcherConfig(Object, frozen=True):
+    """``heartbeat_period`` in nanoseconds."""
+
+    heartbeat_period: int | None = None
+
+
+class CAConfig(Object, frozen=True):
+    """``node_cert_expiry`` in nanoseconds."""
+
+    node_cert_expiry: int | None = None
+    external_cas: list[dict[str, Any]] | None = msgspec.field(default=None, name="ExternalCAs")
+    signing_ca_cert: str | None = msgspec.field(default=None, name="SigningCACert")
+    signing_ca_key: str | None = msgspec.field(default=None, name="SigningCAKey")
+    force_rotate: int | None = None
+
+
+class EncryptionConfig(Object, frozen=True):
+    auto_lock_managers: bool | None = None
+
+
+class TaskDefaults(Object, frozen=True):
+    log_driver: Driver | None = None
+
+
+class ClusterSpec(Object, frozen=True):
+    name: str = ""
+    labels: dict[str, str] | None = None
+    orchestration: OrchestrationConfig = OrchestrationConfig()
+    raft: RaftConfig = RaftConfig()
+    dispatcher: DispatcherConfig = DispatcherConfig()
+    ca_config: CAConfig = CAConfig()
+    task_defaults: TaskDefaults = TaskDefaults()
+    encryption_config: EncryptionConfig = EncryptionConfig()
+
+
+class JoinTokens(Object, frozen=True):
+    worker: str = ""
+    manager: str = ""
+
+
+class Cluster(Object, frozen=True):
+    """There is one in every store. ``root_ca_key`` never leaves the managers."""
+
+    id: ClusterId
+    version: Version = Version()
+    created_at: str = ""
+    updated_at: str = ""
+    spec: ClusterSpec = ClusterSpec()
+    tls_info: TLSInfo | None = None
+    root_rotation_in_progress: bool = False
+    default_addr_pool: list[str] | None = None
+    subnet_size: int = 24
+    data_path_port: int = 4789
+    join_tokens: JoinTokens = JoinTokens()
+    root_ca_key: str = ""
+    unlock_key: str = ""
