@@ -1,0 +1,163 @@
+"""The swarm's root CA, and the requests that it signs.
+
+The certificates are SwarmKit's in all that another node or a reader of the lab can see: ECDSA P-256 keys, the root
+``CN=swarm-ca`` for 20 years, a node's one with the node's id, role and swarm in its subject and the role as a DNS
+name, so that a client checks whom it talks to by the name ``swarm-manager`` wherever the manager happens to be.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from shoal.errors import Forbidden, InvalidArgument
+from shoal.pki.identity import CA_NAME, MANAGER, NodeIdentity
+from shoal.pki.pem import certificate_pem, key_matches, key_pem, parse_certificate, parse_key
+
+ROOT_VALIDITY = timedelta(days=20 * 365)
+NODE_VALIDITY = timedelta(days=90)
+SHORTEST_VALIDITY = timedelta(hours=1)
+# Clocks differ: a certificate holds from an hour before it was signed.
+BACKDATE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class RootCA:
+    """The root certificate and its key, both PEM."""
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+
+    @classmethod
+    def create(cls, now: datetime) -> "RootCA":
+        """A new, self-signed root, valid for 20 years from ``now``."""
+        key = _new_key()
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, CA_NAME)])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - BACKDATE)
+            .not_valid_after(now + ROOT_VALIDITY)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        )
+        return cls(certificate=certificate_pem(builder.sign(key, hashes.SHA256())), key=key_pem(key))
+
+    @classmethod
+    def load(cls, certificate: bytes, key: bytes) -> "RootCA":
+        """A root from PEM; raises :class:`InvalidArgument` if the two do not belong together or it is no CA."""
+        parsed = parse_certificate(certificate)
+        try:
+            is_ca = parsed.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        except x509.ExtensionNotFound:
+            is_ca = False
+        if not is_ca:
+            raise InvalidArgument("the root certificate is not a certificate authority's")
+        if not key_matches(key, certificate):
+            raise InvalidArgument("the key is not the root certificate's")
+        return cls(certificate=certificate_pem(parsed), key=key)
+
+    def sign(self, csr: bytes, node: NodeIdentity, now: datetime, validity: timedelta = NODE_VALIDITY) -> bytes:
+        """The node's certificate (PEM) for the request ``csr`` (PEM), valid for ``validity`` from ``now``.
+
+        Only the public key is taken from the request: who the node is, is what the manager knows of it. Raises
+        :class:`InvalidArgument` for a broken request or a validity under an hour.
+        """
+        if validity < SHORTEST_VALIDITY:
+            raise InvalidArgument("the certificate's validity must be at least one hour")
+        root = parse_certificate(self.certificate)
+        root_key = parse_key(self.key)
+        public_key = _requested_key(csr)
+        names = [node.unit, node.node_id] + ([CA_NAME] if node.role == MANAGER else [])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(_subject(node))
+            .issuer_name(root.subject)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - BACKDATE)
+            .not_valid_after(min(now + validity, root.not_valid_after_utc))
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
+            )
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+        )
+        return certificate_pem(builder.sign(root_key, hashes.SHA256()))
+
+
+def verify_issued(certificate: bytes, trust_root: bytes) -> None:
+    """Raise :class:`Forbidden` unless ``trust_root`` (one PEM certificate) signed ``certificate`` (PEM)."""
+    try:
+        parse_certificate(certificate).verify_directly_issued_by(parse_certificate(trust_root))
+    except (ValueError, TypeError, InvalidSignature) as error:
+        raise Forbidden("the certificate was not issued by this swarm's certificate authority") from error
+
+
+def new_key() -> bytes:
+    """A new private key (ECDSA P-256) as PEM."""
+    return key_pem(_new_key())
+
+
+def request(key: bytes) -> bytes:
+    """A certificate signing request (PEM) for ``key`` (PEM); its subject is left empty, the manager knows it."""
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return builder.sign(parse_key(key), hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def _new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _subject(node: NodeIdentity) -> x509.Name:
+    try:
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, node.cluster_id),
+                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, node.unit),
+                x509.NameAttribute(NameOID.COMMON_NAME, node.node_id),
+            ]
+        )
+    except ValueError as error:
+        raise InvalidArgument(f"invalid node identity: {error}") from error
+
+
+def _requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:
+    try:
+        parsed = x509.load_pem_x509_csr(csr)
+        valid = parsed.is_signature_valid
+        public_key = parsed.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidArgument(f"invalid certificate signing request: {error}") from error
+    if not valid:
+        raise InvalidArgument("invalid certificate signing request: its signature is wrong")
+    if not isinstance(public_key, ec.EllipticCurvePublicKey) or public_key.key_size < ec.SECP256R1().key_size:
+        raise InvalidArgument("invalid certificate signing request: the key must be ECDSA with 256 bits or more")
+    return public_key
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=not signs_certificates,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
