@@ -11,6 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from shoal.errors import Forbidden, InvalidArgument
+from shoal.objects.ids import ClusterId, NodeId
+from shoal.objects.node import TLSInfo
 from shoal.pki.pem import parse_certificate, parse_certificates
 
 MANAGER = "manager"
@@ -30,9 +32,9 @@ _RENEW_FROM, _RENEW_TO = 0.5, 0.8
 class NodeIdentity:
     """A node as its certificate names it; ``role`` is ``manager`` or ``worker``."""
 
-    node_id: str
+    node_id: NodeId
     role: str
-    cluster_id: str
+    cluster_id: ClusterId
 
     @property
     def unit(self) -> str:
@@ -48,24 +50,15 @@ class NodeIdentity:
             raise Forbidden(f"node {self.node_id} is a {self.role}, and only a manager may do this")
 
 
-@dataclass(frozen=True)
-class TLSInfo:
-    """The API's ``TLSInfo``: the trusted roots as PEM, the issuer's subject and public key as base64 of their DER."""
-
-    trust_root: str
-    cert_issuer_subject: str
-    cert_issuer_public_key: str
-
-
 def identity(certificate: bytes) -> NodeIdentity:
     """The identity in a node's certificate (PEM or DER); raises :class:`Forbidden` if it is none of a node's.
 
     Says nothing about who signed it: that is for the TLS handshake, which must have come first.
     """
     subject = parse_certificate(certificate).subject
-    node_id = _only(subject, NameOID.COMMON_NAME)
+    node_id = NodeId(_only(subject, NameOID.COMMON_NAME))
     unit = _only(subject, NameOID.ORGANIZATIONAL_UNIT_NAME)
-    cluster_id = _only(subject, NameOID.ORGANIZATION_NAME)
+    cluster_id = ClusterId(_only(subject, NameOID.ORGANIZATION_NAME))
     if unit not in _ROLE_OF_UNIT:
         raise Forbidden(f"the certificate of {node_id} has the organizational unit {unit}, which is no node's")
     return NodeIdentity(node_id=node_id, role=_ROLE_OF_UNIT[unit], cluster_id=cluster_id)

@@ -13,9 +13,9 @@ import secrets
 from dataclasses import dataclass, field
 
 from shoal.errors import Forbidden, InvalidArgument
+from shoal.objects.ids import base36
 from shoal.pki.pem import certificate_pem, parse_certificate
 
-_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _DIGEST_LENGTH, _DIGEST_BITS = 50, 256
 _SECRET_LENGTH, _SECRET_BITS = 25, 128
 _FORM = re.compile(rf"SWMTKN-1-([0-9a-z]{{{_DIGEST_LENGTH}}})-([0-9a-z]{{{_SECRET_LENGTH}}})")
@@ -39,7 +39,7 @@ class JoinToken:
 
 def make_token(root: bytes) -> JoinToken:
     """A token with a fresh secret for the swarm whose root certificate (PEM) is ``root``."""
-    return JoinToken(digest=root_digest(root), secret=_base36(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH))
+    return JoinToken(digest=root_digest(root), secret=base36(secrets.randbits(_SECRET_BITS), _SECRET_LENGTH))
 
 
 def parse_token(text: str) -> JoinToken:
@@ -61,16 +61,8 @@ def same_token(given: str, expected: str) -> bool:
 def root_digest(root: bytes) -> str:
     """The digest part of a token for the root certificate (PEM) ``root``; raises :class:`InvalidArgument`."""
     pem = certificate_pem(parse_certificate(root))
-    return _base36(int.from_bytes(hashlib.sha256(pem).digest(), "big"), _DIGEST_LENGTH)
+    return base36(int.from_bytes(hashlib.sha256(pem).digest(), "big"), _DIGEST_LENGTH)
 
 
 def _hex(digest: str) -> str:
     return f"{int(digest, 36):064x}"
-
-
-def _base36(number: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        number, digit = divmod(number, 36)
-        digits.append(_DIGITS[digit])
-    return "".join(reversed(digits))

@@ -7,11 +7,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from shoal.errors import Forbidden, InvalidArgument
+from shoal.objects.ids import ClusterId, NodeId
 from shoal.pki.authority import RootCA, new_key, request, verify_issued
 from shoal.pki.identity import NodeIdentity, validity
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-NODE = NodeIdentity("node1", "worker", "cluster1")
+NODE = NodeIdentity(NodeId("node1"), "worker", ClusterId("cluster1"))
 
 
 def test_the_root_is_swarmkits() -> None:
@@ -31,7 +32,7 @@ def test_the_root_is_swarmkits() -> None:
     [("manager", ["swarm-manager", "node1", "swarm-ca"]), ("worker", ["swarm-worker", "node1"])],
 )
 def test_a_nodes_certificate_names_it(role: str, names: list[str]) -> None:
-    pem = RootCA.create(NOW).sign(request(new_key()), NodeIdentity("node1", role, "cluster1"), NOW)
+    pem = RootCA.create(NOW).sign(request(new_key()), NodeIdentity(NodeId("node1"), role, ClusterId("cluster1")), NOW)
     certificate = x509.load_pem_x509_certificate(pem)
     assert certificate.subject.rfc4514_string() == f"CN=node1,OU=swarm-{role},O=cluster1"
     alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -82,9 +83,9 @@ def test_broken_requests_are_refused(csr: bytes) -> None:
 
 def test_an_identity_that_fits_no_certificate_is_refused() -> None:
     for node in (
-        NodeIdentity("", "worker", "c"),
-        NodeIdentity("n", "boss", "c"),
-        NodeIdentity("n" * 65, "worker", "c"),
+        NodeIdentity(NodeId(""), "worker", ClusterId("c")),
+        NodeIdentity(NodeId("n"), "boss", ClusterId("c")),
+        NodeIdentity(NodeId("n" * 65), "worker", ClusterId("c")),
     ):
         with pytest.raises(InvalidArgument):
             RootCA.create(NOW).sign(request(new_key()), node, NOW)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import InvalidArgument, Unauthorized
+from shoal.objects.ids import ClusterId, NodeId
 from shoal.pki import contexts
 from shoal.pki.authority import RootCA, new_key, request
 from shoal.pki.files import NodeFiles, save
@@ -19,7 +20,7 @@ REFUSED = (ssl.SSLError, ConnectionError)
 
 def _node(folder: Path, root: RootCA, role: str, node_id: str = "node1") -> Path:
     key = new_key()
-    certificate = root.sign(request(key), NodeIdentity(node_id, role, "cluster1"), datetime.now(UTC))
+    certificate = root.sign(request(key), NodeIdentity(NodeId(node_id), role, ClusterId("cluster1")), datetime.now(UTC))
     save(folder, NodeFiles(root=root.certificate, certificate=certificate, key=key))
     return folder
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from shoal.errors import Internal, NotFound
+from shoal.objects.ids import ClusterId, NodeId
 from shoal.pki.authority import RootCA, new_key, request
 from shoal.pki.files import NodeFiles, certificates_folder, load, save
 from shoal.pki.identity import NodeIdentity
@@ -15,7 +16,7 @@ ROOT = RootCA.create(NOW)
 
 def _node_files() -> NodeFiles:
     key = new_key()
-    certificate = ROOT.sign(request(key), NodeIdentity("n", "manager", "c"), NOW)
+    certificate = ROOT.sign(request(key), NodeIdentity(NodeId("n"), "manager", ClusterId("c")), NOW)
     return NodeFiles(root=ROOT.certificate, certificate=certificate, key=key)
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shoal.errors import Forbidden, InvalidArgument
+from shoal.objects.ids import ClusterId, NodeId
 from shoal.pki.authority import RootCA, new_key, request
 from shoal.pki.identity import NodeIdentity, identity, renewal_due, tls_info, validity
 
@@ -21,7 +22,7 @@ PEER = json.loads(
 def test_identity_is_what_was_signed_for() -> None:
     root = RootCA.create(NOW)
     for role in ("manager", "worker"):
-        node = NodeIdentity("taan1mj3bpyavx3q8stks1uqe", role, "z4szcdleajnx5q65cxymlxn8s")
+        node = NodeIdentity(NodeId("taan1mj3bpyavx3q8stks1uqe"), role, ClusterId("z4szcdleajnx5q65cxymlxn8s"))
         assert identity(root.sign(request(new_key()), node, NOW)) == node
 
 
@@ -37,14 +38,16 @@ def test_what_is_no_certificate_is_refused() -> None:
 
 
 def test_only_a_manager_passes_for_one() -> None:
-    NodeIdentity("n", "manager", "c").require_manager()
+    NodeIdentity(NodeId("n"), "manager", ClusterId("c")).require_manager()
     with pytest.raises(Forbidden, match="only a manager"):
-        NodeIdentity("n", "worker", "c").require_manager()
+        NodeIdentity(NodeId("n"), "worker", ClusterId("c")).require_manager()
 
 
 def test_renewal_is_due_between_half_and_four_fifths() -> None:
     root = RootCA.create(NOW)
-    certificate = root.sign(request(new_key()), NodeIdentity("n", "worker", "c"), NOW, timedelta(hours=99))
+    certificate = root.sign(
+        request(new_key()), NodeIdentity(NodeId("n"), "worker", ClusterId("c")), NOW, timedelta(hours=99)
+    )
     start, end = validity(certificate)
     assert (start, end) == (NOW - timedelta(hours=1), NOW + timedelta(hours=99))
     moments = {renewal_due(certificate, random.Random(seed)) for seed in range(200)}
@@ -63,11 +66,11 @@ def test_tls_info_is_the_peers_for_the_peers_root() -> None:
 
 def test_tls_info_finds_the_issuer_among_the_roots() -> None:
     old, new = RootCA.create(NOW), RootCA.create(NOW)
-    node = NodeIdentity("n", "worker", "c")
+    node = NodeIdentity(NodeId("n"), "worker", ClusterId("c"))
     both = old.certificate + new.certificate
     assert tls_info(both, new.sign(request(new_key()), node, NOW)).cert_issuer_public_key == (
         tls_info(new.certificate).cert_issuer_public_key
     )
     with pytest.raises(InvalidArgument, match="not issued"):
         tls_info(old.certificate, new.sign(request(new_key()), node, NOW))
-    assert b"swarm-ca" in base64.b64decode(tls_info(old.certificate).cert_issuer_subject)
+    assert b"swarm-ca" in base64.b64decode(tls_info(old.certificate).cert_issuer_subject or "")
