@@ -33,7 +33,8 @@ class TaskStatus(Object, frozen=True):
 
 class Task(Object, frozen=True):
     """One writer a field: spec, slot and desired state are the orchestrator's, attachments and endpoint the
-    allocator's, the node the scheduler's, the status that of whoever moved it last."""
+    allocator's, the node the scheduler's, the status that of whoever moved it last. ``restarts`` is the orchestrator's
+    too, and ours alone: when earlier tasks of this slot were replaced because they had ended."""
 
     id: TaskId
     version: Version = Version()
@@ -52,6 +53,7 @@ class Task(Object, frozen=True):
     networks_attachments: list[NetworkAttachment] | None = None
     endpoint: Endpoint | None = None
     job_iteration: Version | None = None
+    restarts: list[str] | None = None
 
     @property
     def state(self) -> TaskState:

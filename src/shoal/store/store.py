@@ -1,7 +1,7 @@
 """The store: all of the swarm's objects in memory, every transaction durable before anybody sees it."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from shoal.aio.broadcast import Broadcast, Subscription
 from shoal.aio.clock import Clock
+from shoal.aio.tasks import spawn
 from shoal.errors import Internal
 from shoal.objects.base import decode, encode, timestamp
 from shoal.objects.meta import Version
@@ -56,9 +57,7 @@ class Store:
             tx = Tx(self._tables)
             result = change(tx)
             if tx.changed:
-                # A commit that has begun is carried through even if the caller is cancelled meanwhile: the backend's
-                # answer would be lost otherwise, and memory would disagree with what is on disk.
-                await asyncio.shield(self._commit(tx))
+                await _carried_through(self._commit(tx))
             return result
 
     async def _commit(self, tx: Tx) -> None:
@@ -98,6 +97,17 @@ class Store:
         async with self._lock:
             self._events.close()
             await self._backend.close()
+
+
+async def _carried_through(commit: Coroutine[Any, Any, None]) -> None:
+    """Await a commit to its end even if the caller is cancelled meanwhile, and with the store's lock held until then:
+    the backend's answer would be lost otherwise, and memory would disagree with what is on disk."""
+    task = spawn(commit, name="store commit")
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _stamped(obj: Any, version: Version, created: str, updated: str) -> Stored:

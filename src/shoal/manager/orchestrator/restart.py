@@ -1,0 +1,47 @@
+"""When a task that ended is replaced: the service's restart policy, as a pure decision."""
+
+from datetime import datetime, timedelta
+
+from shoal.objects.base import parse_time
+from shoal.objects.defaults import RESTART_DELAY
+from shoal.objects.service import RestartPolicy
+from shoal.objects.state import TaskState
+from shoal.objects.task import Task
+
+
+def nanoseconds(count: int | None) -> timedelta:
+    """A duration of the API as one of Python's."""
+    return timedelta(microseconds=(count or 0) / 1000)
+
+
+def may_restart(task: Task, now: datetime) -> bool:
+    """Whether the policy allows a replacement for a task that has ended: its condition, and its number of attempts
+    within its window (all of time where there is none)."""
+    policy = task.spec.restart_policy or RestartPolicy()
+    match policy.condition:
+        case "none":
+            return False
+        case "on-failure" if task.state == TaskState.COMPLETE:
+            return False
+        case _:
+            pass
+    if not policy.max_attempts:
+        return True
+    return len(recent_restarts(task, now)) < policy.max_attempts
+
+
+def recent_restarts(task: Task, now: datetime) -> list[str]:
+    """When this slot's earlier tasks were replaced, as far as the policy's window looks back."""
+    policy = task.spec.restart_policy or RestartPolicy()
+    restarts = task.restarts or []
+    if not policy.window:
+        return restarts
+    since = now - nanoseconds(policy.window)
+    return [moment for moment in restarts if parse_time(moment) >= since]
+
+
+def due(replaced: Task) -> datetime:
+    """When the replacement of an ended task may start: the policy's delay after it ended."""
+    policy = replaced.spec.restart_policy or RestartPolicy()
+    delay = RESTART_DELAY if policy.delay is None else nanoseconds(policy.delay)
+    return parse_time(replaced.status.timestamp) + delay

@@ -1,0 +1,77 @@
+"""Slots: the tasks of a service, grouped by the place they were made for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from shoal.objects.node import Node
+from shoal.objects.service import Service
+from shoal.objects.state import TaskState, is_terminal
+from shoal.objects.task import Task
+from shoal.store.tx import View
+
+SlotKey: TypeAlias = int | str
+
+
+@dataclass
+class Slot:
+    """One place of a service: every task that was tried there, the newest last."""
+
+    key: SlotKey
+    tasks: list[Task] = field(default_factory=list)
+
+    @property
+    def runnable(self) -> list[Task]:
+        """The tasks that are still wanted: one, or two while an update starts the new before it stops the old."""
+        return [t for t in self.tasks if t.desired <= TaskState.RUNNING]
+
+    @property
+    def newest(self) -> Task:
+        """The task made last."""
+        return self.tasks[-1]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether one of the wanted tasks runs."""
+        return any(t.state == TaskState.RUNNING for t in self.runnable)
+
+
+def slot_key(task: Task) -> SlotKey:
+    """A replica's number; for a global service the node's id."""
+    return task.slot or task.node_id or ""
+
+
+def slots_of(tasks: Iterable[Task]) -> dict[SlotKey, Slot]:
+    """Group tasks into slots. Tasks that are to be removed do not count: their slots are free again."""
+    slots: dict[SlotKey, Slot] = {}
+    for task in sorted(tasks, key=lambda t: (t.created_at, t.version.index, t.id)):
+        if task.desired < TaskState.REMOVE:
+            slots.setdefault(slot_key(task), Slot(slot_key(task))).tasks.append(task)
+    return slots
+
+
+def is_stopped(task: Task, view: View) -> bool:
+    """Whether a task surely no longer runs: it ended, was never given to a node, or its node is down or gone."""
+    if is_terminal(task.state) or task.state < TaskState.ASSIGNED or not task.node_id:
+        return True
+    node = view.get(Node, task.node_id)
+    return node is None or node.status.state == "down"
+
+
+def has_lost_node(task: Task, view: View) -> bool:
+    """Whether the task has to move: its node is down, gone or to be drained."""
+    if not task.node_id:
+        return False
+    node = view.get(Node, task.node_id)
+    return node is None or node.status.state == "down" or node.spec.availability == "drain"
+
+
+def is_dirty(task: Task, service: Service) -> bool:
+    """Whether the service has come to want something else of its tasks than this task was made with."""
+    if task.spec_version == service.spec_version:
+        return False
+    wanted = service.spec.endpoint_spec
+    made = task.endpoint.spec if task.endpoint else None
+    return task.spec != service.spec.task_template or (
+        made is not None and (made.ports or []) != ((wanted.ports if wanted else None) or [])
+    )

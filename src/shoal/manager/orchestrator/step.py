@@ -1,0 +1,92 @@
+"""One service's tasks against what the service wants: the orchestrator's pure step.
+
+From the tasks alone, so that any manager can go on where another stopped: nothing is remembered between two calls.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shoal.manager.orchestrator import restart, update
+from shoal.manager.orchestrator.slots import Slot, SlotKey, has_lost_node, is_stopped, slots_of
+from shoal.manager.orchestrator.tasks import new_task, wanted
+from shoal.objects.service import Service
+from shoal.objects.state import TaskState, is_terminal
+from shoal.objects.task import Task
+from shoal.store.tx import View
+
+
+@dataclass
+class Outcome:
+    """New and changed objects, and when to look again even if nothing happens."""
+
+    created: list[Task] = field(default_factory=list)
+    changed: dict[str, Task] = field(default_factory=dict)
+    service: Service | None = None
+    wake: datetime | None = None
+
+    def change(self, before: Task, after: Task) -> None:
+        """Note a changed task; one that is the same is none."""
+        if after is not before:
+            self.changed[after.id] = after
+
+    def wake_by(self, moment: datetime) -> None:
+        """Look again at ``moment`` at the latest."""
+        self.wake = moment if self.wake is None else min(self.wake, moment)
+
+
+def remove_all(tasks: Sequence[Task]) -> Outcome:
+    """What a service that is gone wants: none of its tasks."""
+    outcome = Outcome()
+    for task in tasks:
+        outcome.change(task, wanted(task, TaskState.REMOVE))
+    return outcome
+
+
+def reconcile(view: View, service: Service, keys: Sequence[SlotKey], now: datetime) -> Outcome:
+    """Bring the service's slots to ``keys``: add and remove slots, replace ended tasks, roll over changed ones."""
+    outcome = Outcome()
+    slots = slots_of(view.tasks_of_service(service.id))
+    for key in [key for key in slots if key not in set(keys)]:
+        for task in slots.pop(key).tasks:
+            outcome.change(task, wanted(task, TaskState.REMOVE))
+    for key in keys:
+        slot = slots.get(key)
+        if slot is None:
+            outcome.created.append(new_task(service, key, now, desired=TaskState.RUNNING))
+        else:
+            _tend(view, service, slot, now, outcome)
+    update.roll(view, service, slots, now, outcome)
+    return outcome
+
+
+def _tend(view: View, service: Service, slot: Slot, now: datetime, outcome: Outcome) -> None:
+    runnable = slot.runnable
+    for task in runnable:
+        if is_terminal(task.state) or has_lost_node(task, view):
+            outcome.change(task, wanted(task, TaskState.SHUTDOWN))
+        elif task.desired == TaskState.READY:
+            _start_when_due(view, slot, task, now, outcome)
+    alive = [t for t in runnable if t.id not in outcome.changed or outcome.changed[t.id].desired <= TaskState.RUNNING]
+    if alive:
+        return
+    ended = slot.newest
+    moved = has_lost_node(ended, view) and not is_terminal(ended.state)
+    if ended.spec_version != service.spec_version:
+        outcome.created.append(new_task(service, slot.key, now, desired=TaskState.READY))
+    elif moved or restart.may_restart(ended, now):
+        outcome.created.append(
+            new_task(service, slot.key, now, desired=TaskState.READY, after=None if moved else ended)
+        )
+
+
+def _start_when_due(view: View, slot: Slot, task: Task, now: datetime, outcome: Outcome) -> None:
+    """A replacement waits at READY until what it replaces has stopped and, where it had ended, for the delay."""
+    before = [t for t in slot.tasks if t is not task]
+    if any(not is_stopped(t, view) for t in before):
+        return
+    replaced = before[-1] if before and task.restarts else None
+    if replaced is not None and (moment := restart.due(replaced)) > now:
+        outcome.wake_by(moment)
+        return
+    outcome.change(task, wanted(task, TaskState.RUNNING))

@@ -1,0 +1,174 @@
+"""The rolling update: which slots to renew next, as a pure decision over the slots as they are.
+
+Engine API, ``UpdateConfig``: at most ``Parallelism`` slots are under way (0: all at once), each keeps its place for
+``Delay`` after its new task runs; a new task that fails within ``Monitor`` of its start counts as a failure, and when
+more than ``MaxFailureRatio`` of the slots have failed, ``FailureAction`` is taken.
+"""
+
+from datetime import datetime
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from shoal.manager.orchestrator.restart import nanoseconds
+from shoal.manager.orchestrator.slots import Slot, SlotKey, is_dirty
+from shoal.manager.orchestrator.tasks import new_task, wanted
+from shoal.objects.base import parse_time, timestamp
+from shoal.objects.defaults import UPDATE
+from shoal.objects.meta import Version
+from shoal.objects.service import Service, UpdateConfig, UpdateStatus
+from shoal.objects.state import TaskState
+from shoal.objects.task import Task
+from shoal.store.tx import View
+
+_FAILED = (TaskState.FAILED, TaskState.REJECTED)
+
+
+class Changes(Protocol):
+    """Where the decisions go: the orchestrator's outcome."""
+
+    created: list[Task]
+    changed: dict[str, Task]
+    service: Service | None
+
+    def change(self, before: Task, after: Task) -> None: ...
+
+    def wake_by(self, moment: datetime) -> None: ...
+
+
+def roll(view: View, service: Service, slots: dict[SlotKey, Slot], now: datetime, changes: Changes) -> None:
+    """Renew dirty slots as far as the configuration allows now, and keep the service's update status."""
+    status = service.update_status
+    if status is not None and status.state in ("paused", "rollback_paused"):
+        return
+    rolling_back = status is not None and (status.state or "").startswith("rollback")
+    config = (service.spec.rollback_config if rolling_back else service.spec.update_config) or UpdateConfig()
+    dirty = [s for s in slots.values() if any(is_dirty(t, service) for t in s.runnable)]
+    started = status is not None and status.state in ("updating", "rollback_started")
+    if not dirty and not started:
+        return
+    if not started:
+        status = UpdateStatus(state="updating", started_at=timestamp(now), message="update in progress")
+        changes.service = service = replace(service, update_status=status)
+    assert status is not None
+    if _too_many_failed(service, config, slots) and dirty:
+        _fail(service, config, rolling_back, now, changes)
+        return
+    _renew(service, config, slots, dirty, now, changes)
+    if not dirty and _settled(service, config, slots, status, now, changes):
+        word = "rollback_completed" if rolling_back else "completed"
+        text = "rollback completed" if rolling_back else "update completed"
+        changes.service = replace(
+            service, update_status=replace(status, state=word, completed_at=timestamp(now), message=text)
+        )
+
+
+def _renew(
+    service: Service,
+    config: UpdateConfig,
+    slots: dict[SlotKey, Slot],
+    dirty: list[Slot],
+    now: datetime,
+    changes: Changes,
+) -> None:
+    start_first = config.order == "start-first"
+    busy = 0
+    waiting: list[Slot] = []
+    for slot in dirty:
+        new = [t for t in slot.runnable if not is_dirty(t, service)]
+        if not new:
+            waiting.append(slot)
+        elif any(t.state == TaskState.RUNNING for t in new):
+            for old in (t for t in slot.runnable if is_dirty(t, service)):
+                changes.change(old, wanted(old, TaskState.SHUTDOWN))
+            busy += 1
+        else:
+            busy += 1
+    for slot in slots.values():
+        if slot not in dirty and slot.newest.spec_version == service.spec_version:
+            busy += _occupies(slot, config, service, now, changes)
+    room = len(waiting) if config.parallelism == 0 else (config.parallelism or UPDATE.parallelism or 1) - busy
+    for slot in waiting[: max(room, 0)]:
+        if start_first:
+            changes.created.append(new_task(service, slot.key, now, desired=TaskState.RUNNING))
+            continue
+        for old in slot.runnable:
+            changes.change(old, wanted(old, TaskState.SHUTDOWN))
+        changes.created.append(new_task(service, slot.key, now, desired=TaskState.READY))
+
+
+def _occupies(slot: Slot, config: UpdateConfig, service: Service, now: datetime, changes: Changes) -> bool:
+    """Whether a renewed slot still holds its place: its task does not run yet, or has not run for the delay."""
+    if not slot.runnable:
+        return False
+    if not slot.is_running:
+        return True
+    free_at = parse_time(slot.newest.status.timestamp) + nanoseconds(config.delay)
+    if config.delay and free_at > now and _made_by_update(slot.newest, service):
+        changes.wake_by(free_at)
+        return True
+    return False
+
+
+def _made_by_update(task: Task, service: Service) -> bool:
+    status = service.update_status
+    return bool(status and status.started_at and task.created_at >= status.started_at)
+
+
+def _too_many_failed(service: Service, config: UpdateConfig, slots: dict[SlotKey, Slot]) -> bool:
+    if config.failure_action == "continue" or not slots:
+        return False
+    failed = sum(
+        any(
+            t.spec_version == service.spec_version and t.state in _FAILED and _made_by_update(t, service)
+            for t in s.tasks
+        )
+        for s in slots.values()
+    )
+    return failed > (config.max_failure_ratio or 0.0) * len(slots)
+
+
+def _fail(service: Service, config: UpdateConfig, rolling_back: bool, now: datetime, changes: Changes) -> None:
+    failed = next((t.id for t in changes.changed.values() if t.state in _FAILED), None)
+    why = "update paused due to failure or early termination of task"
+    if config.failure_action == "rollback" and not rolling_back and service.previous_spec is not None:
+        status = UpdateStatus(
+            state="rollback_started",
+            started_at=timestamp(now),
+            message=why.replace("update paused", "update rolled back"),
+        )
+        changes.service = replace(
+            service,
+            spec=service.previous_spec,
+            previous_spec=None,
+            spec_version=Version(index=service.version.index + 1),
+            update_status=status,
+        )
+        return
+    word = "rollback_paused" if rolling_back else "paused"
+    previous = service.update_status or UpdateStatus()
+    text = f"{why} {failed}" if failed else why
+    changes.service = replace(service, update_status=replace(previous, state=word, message=text))
+
+
+def _settled(
+    service: Service,
+    config: UpdateConfig,
+    slots: dict[SlotKey, Slot],
+    status: UpdateStatus,
+    now: datetime,
+    changes: Changes,
+) -> bool:
+    """Whether every slot runs, and the tasks made by this update have run for the monitoring period."""
+    monitor = nanoseconds(UPDATE.monitor if config.monitor is None else config.monitor)
+    until = parse_time(status.started_at) if status.started_at else now
+    for slot in slots.values():
+        if slot.runnable and not slot.is_running:
+            return False
+        for task in slot.runnable:
+            if _made_by_update(task, service):
+                until = max(until, parse_time(task.status.timestamp) + monitor)
+    if until > now:
+        changes.wake_by(until)
+        return False
+    return True

@@ -1,0 +1,4 @@
+"""Messages that exist on the wire only: between the agents and the dispatcher, between shoald and its keeper.
+
+No logic lives here. What the Engine API sends are the objects themselves (``shoal.objects``).
+"""

@@ -1,0 +1,196 @@
+"""What a manager's dispatcher and a node's agent say to each other, as MessagePack over a WebSocket.
+
+The manager renders one snapshot a node: a set of resources, each with a key. It sends the whole once and then the
+differences, each under a version; the agent answers which version it has applied. Resources are complete: a service's
+backends come as one list, so nothing can be half known.
+"""
+
+from typing import TypeAlias
+
+import msgspec
+
+from shoal.objects.base import Object
+from shoal.objects.network import Network
+from shoal.objects.node import NodeDescription
+from shoal.objects.secret import Config, Secret
+from shoal.objects.service import PortConfig
+from shoal.objects.task import Task, TaskStatus
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
+    """Base of all messages and resources; the tag tells them apart."""
+
+
+class TaskResource(Message, frozen=True, tag="task"):
+    """A task that was given to this node, with the state that is wanted of it."""
+
+    task: Task
+
+    @property
+    def key(self) -> str:
+        return f"task/{self.task.id}"
+
+
+class NetworkResource(Message, frozen=True, tag="network"):
+    """A network that this node has, or is about to have, endpoints on."""
+
+    network: Network
+
+    @property
+    def key(self) -> str:
+        return f"network/{self.network.id}"
+
+
+class NodeResource(Message, frozen=True, tag="node"):
+    """A node of the swarm: where its tunnels end, and where its ingress sandbox is on the ingress network."""
+
+    node_id: str
+    hostname: str
+    addr: str
+    ingress_addresses: list[str]
+
+    @property
+    def key(self) -> str:
+        return f"node/{self.node_id}"
+
+
+class EndpointRecord(Message, frozen=True, tag="endpoint"):
+    """One task's place on one network; a backend of its service while ``serving``."""
+
+    task_id: str
+    name: str
+    slot: int
+    node_id: str
+    address: str
+    aliases: list[str]
+    serving: bool
+
+
+class ServiceResource(Message, frozen=True, tag="service"):
+    """A service as one network sees it: its name, its VIP (none with DNS round robin) and every endpoint."""
+
+    network_id: str
+    service_id: str
+    name: str
+    aliases: list[str]
+    vip: str | None
+    ports: list[PortConfig]
+    endpoints: list[EndpointRecord]
+
+    @property
+    def key(self) -> str:
+        return f"service/{self.network_id}/{self.service_id}"
+
+
+class SecretResource(Message, frozen=True, tag="secret"):
+    """A secret that a task of this node needs."""
+
+    secret: Secret
+
+    @property
+    def key(self) -> str:
+        return f"secret/{self.secret.id}"
+
+
+class ConfigResource(Message, frozen=True, tag="config"):
+    """A config that a task of this node needs."""
+
+    config: Config
+
+    @property
+    def key(self) -> str:
+        return f"config/{self.config.id}"
+
+
+class ClusterResource(Message, frozen=True, tag="cluster"):
+    """The settings that nodes need; ``heartbeat_period`` in nanoseconds."""
+
+    cluster_id: str
+    data_path_port: int
+    heartbeat_period: int
+
+    @property
+    def key(self) -> str:
+        return "cluster"
+
+
+Resource: TypeAlias = (
+    TaskResource | NetworkResource | NodeResource | ServiceResource | SecretResource | ConfigResource | ClusterResource
+)
+
+
+class Hello(Message, frozen=True, tag="hello"):
+    """The agent's first message: who it is comes from its certificate, what its machine is from here."""
+
+    description: NodeDescription
+    addr: str
+
+
+class Heartbeat(Message, frozen=True, tag="heartbeat"):
+    """The agent lives; sent every period that the dispatcher named."""
+
+
+class StatusUpdate(Object, frozen=True):
+    """One task's observed state."""
+
+    task_id: str
+    status: TaskStatus
+
+
+class StatusReport(Message, frozen=True, tag="status"):
+    """What has changed of the node's tasks; answered by :class:`StatusTaken` once it is in the store."""
+
+    number: int
+    updates: list[StatusUpdate]
+
+
+class Applied(Message, frozen=True, tag="applied"):
+    """The node's network and tasks are those of this version."""
+
+    version: int
+
+
+class Welcome(Message, frozen=True, tag="welcome"):
+    """The dispatcher's first message; ``heartbeat_period`` in nanoseconds."""
+
+    session_id: str
+    heartbeat_period: int
+
+
+class Assignments(Message, frozen=True, tag="assignments"):
+    """The snapshot as a whole (``full``), or what has changed since version ``base``."""
+
+    version: int
+    base: int
+    full: bool
+    put: list[Resource]
+    remove: list[str]
+
+
+class StatusTaken(Message, frozen=True, tag="taken"):
+    """The report of that number is in the store."""
+
+    number: int
+
+
+FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied
+FromManager: TypeAlias = Welcome | Assignments | StatusTaken
+
+_encoder = msgspec.msgpack.Encoder()
+_from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
+_from_manager: msgspec.msgpack.Decoder[FromManager] = msgspec.msgpack.Decoder(FromManager)
+
+
+def pack(message: FromAgent | FromManager) -> bytes:
+    """One message as MessagePack."""
+    return _encoder.encode(message)
+
+
+def from_agent(data: bytes) -> FromAgent:
+    """An agent's message. Raises msgspec.DecodeError or msgspec.ValidationError."""
+    return _from_agent.decode(data)
+
+
+def from_manager(data: bytes) -> FromManager:
+    """A manager's message. Raises msgspec.DecodeError or msgspec.ValidationError."""
+    return _from_manager.decode(data)
