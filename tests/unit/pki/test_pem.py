@@ -20,7 +20,7 @@ def test_a_key_matches_its_certificate_only() -> None:
     assert not key_matches(new_key(), ROOT.certificate)
 
 
-@pytest.mark.parametrize("junk", [b"", b"hello", ROOT.certificate[:100]])
+@pytest.mark.parametrize("junk", [b"", b"hello", ROOT.certificate[:100]], ids=["empty", "text", "cut"])
 def test_junk_is_refused(junk: bytes) -> None:
     for parse in (parse_certificate, parse_certificates, parse_key):
         with pytest.raises(InvalidArgument):

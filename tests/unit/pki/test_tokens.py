@@ -63,6 +63,7 @@ def test_same_token() -> None:
         f"SWMTKN-1-{'٣' * 50}-{'0' * 25}",
         f"{TOKEN}\n{TOKEN}",
     ],
+    ids=range(12),
 )
 def test_anything_else_is_an_invalid_join_token(text: str) -> None:
     with pytest.raises(InvalidArgument, match="^invalid join token$"):
