@@ -1,0 +1,247 @@
+"""Sessions with the nodes' agents: the differences go out, observed states come in.
+
+What changed in the store marks nodes as dirty; a short pause lets changes that come together go out together. A node's
+status is the dispatcher's to write: ready while its session lives, down when it has ended or gone silent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from shoal.aio.broadcast import Lagged
+from shoal.aio.clock import Clock
+from shoal.errors import Forbidden
+from shoal.manager.dispatcher.snapshot import Difference, difference, render, services_by_network
+from shoal.objects.base import timestamp
+from shoal.objects.cluster import Cluster
+from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
+from shoal.objects.ids import NodeId, swarm_id
+from shoal.objects.network import Network
+from shoal.objects.node import Node, NodeStatus
+from shoal.objects.secret import Config, Secret
+from shoal.objects.service import Service
+from shoal.objects.task import Task
+from shoal.store.store import Store
+from shoal.store.tx import Action, Event, Tx
+from shoal.wire.cluster import (
+    Applied,
+    Assignments,
+    FromAgent,
+    FromManager,
+    Heartbeat,
+    Hello,
+    Resource,
+    ServiceResource,
+    StatusReport,
+    StatusTaken,
+    StatusUpdate,
+    Welcome,
+)
+
+_log = logging.getLogger(__name__)
+
+# Long enough for the commits of one burst, short enough not to be felt.
+_GATHER = 0.002
+# An agent may miss this many heartbeats before its node is held to be down.
+_GRACE = 3
+
+
+class Connection(Protocol):
+    """The way to one agent."""
+
+    async def send(self, message: FromManager) -> None:
+        """Send a message; raises ConnectionError when the agent is gone."""
+        ...
+
+    async def close(self) -> None:
+        """End the session from this side."""
+        ...
+
+
+class Session:
+    """One agent's session: what it was sent, and what it has said to have applied."""
+
+    def __init__(self, node_id: str, connection: Connection, clock: Clock) -> None:
+        self.node_id = node_id
+        self.session_id = swarm_id()
+        self.connection = connection
+        self.sent: dict[str, Resource] = {}
+        self.version = 0
+        self.applied = 0
+        self._clock = clock
+        self.heard = clock.monotonic()
+        self._sending = asyncio.Lock()
+
+    def touch(self) -> None:
+        """The agent was heard of."""
+        self.heard = self._clock.monotonic()
+
+    async def offer(self, rendered: dict[str, Resource]) -> None:
+        """Send what differs from what was sent before; the first time all of it."""
+        async with self._sending:
+            full = self.version == 0
+            change = difference(self.sent, rendered)
+            if not change and not full:
+                return
+            self.sent = rendered
+            self.version += 1
+            await self.connection.send(_assignments(self.version, change, full=full))
+
+
+def _assignments(version: int, change: Difference, *, full: bool) -> Assignments:
+    return Assignments(version=version, base=version - 1, full=full, put=change.put, remove=change.remove)
+
+
+class Dispatcher:
+    """All sessions of one manager. ``run`` feeds them; ``serve`` is called by the server for each connection."""
+
+    def __init__(self, *, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._sessions: dict[str, Session] = {}
+        self._services: dict[str, dict[str, ServiceResource]] = {}
+        self._dirty = asyncio.Event()
+
+    @property
+    def heartbeat_period(self) -> int:
+        """How often agents are to be heard, in nanoseconds."""
+        clusters = self._store.view.all(Cluster)
+        return (clusters[0].spec.dispatcher.heartbeat_period if clusters else None) or HEARTBEAT_NANOSECONDS
+
+    async def run(self) -> None:
+        """Send every session what changes, until cancelled."""
+        with self._store.watch() as events:
+            self._render_all()
+            while True:
+                try:
+                    batches = await events.drain()
+                    await self._clock.sleep(_GATHER)
+                except Lagged:
+                    self._render_all()
+                else:
+                    if not batches or not self._note(event for batch in batches for event in batch):
+                        continue
+                await self._offer(self._sessions.values())
+
+    def _render_all(self) -> None:
+        view = self._store.view
+        self._services = {service.id: services_by_network(view, service) for service in view.all(Service)}
+
+    def _note(self, events: Iterable[Event]) -> bool:
+        """Take down changes; say whether any session can be concerned."""
+        concerned = False
+        changed: set[str] = set()
+        for event in events:
+            match event.obj:
+                case Task(service_id=service_id):
+                    changed.add(service_id or "")
+                    concerned = True
+                case Service(id=service_id):
+                    changed.add(service_id)
+                case Network() | Secret() | Config() | Cluster():
+                    concerned = True
+                case Node() as node:
+                    old = event.old if event.action is Action.UPDATE else None
+                    concerned |= not isinstance(old, Node) or (old.attachment, old.status.addr) != (
+                        node.attachment,
+                        node.status.addr,
+                    )
+        view = self._store.view
+        for service_id in changed:
+            service = view.get(Service, service_id)
+            rendered = services_by_network(view, service) if service else None
+            if self._services.get(service_id) != rendered:
+                concerned = True
+                if rendered is None:
+                    self._services.pop(service_id, None)
+                else:
+                    self._services[service_id] = rendered
+        return concerned
+
+    async def _offer(self, sessions: Iterable[Session]) -> None:
+        by_network: dict[str, list[ServiceResource]] = {}
+        for resources in self._services.values():
+            for network_id, resource in resources.items():
+                by_network.setdefault(network_id, []).append(resource)
+        for session in list(sessions):
+            try:
+                await session.offer(render(self._store.view, session.node_id, by_network))
+            except ConnectionError:
+                _log.info("node %s went away while it was told of changes", session.node_id)
+
+    async def serve(self, node_id: str, connection: Connection, hello: Hello) -> Session:
+        """Open a session for a node that has said hello. Raises Forbidden for one that is no member.
+
+        An older session of the same node is ended: a machine has one agent.
+        """
+        node = self._store.view.get(Node, NodeId(node_id))
+        if node is None:
+            raise Forbidden(f"node {node_id} is not a member of this swarm; join it again")
+        if (older := self._sessions.pop(node_id, None)) is not None:
+            await older.connection.close()
+        session = Session(node_id, connection, self._clock)
+        await connection.send(Welcome(session_id=session.session_id, heartbeat_period=self.heartbeat_period))
+
+        def ready(tx: Tx) -> None:
+            if (current := tx.get(Node, node_id)) is not None:
+                status = NodeStatus(state="ready", addr=hello.addr)
+                tx.update(replace(current, description=hello.description, status=status))
+
+        await self._store.update(ready)
+        self._sessions[node_id] = session
+        await self._offer([session])
+        return session
+
+    async def receive(self, session: Session, message: FromAgent) -> None:
+        """Take in one message of an agent."""
+        session.touch()
+        match message:
+            case StatusReport(number=number, updates=updates):
+                await self._store.update(lambda tx: self._take(tx, session.node_id, updates))
+                await session.connection.send(StatusTaken(number=number))
+            case Applied(version=version):
+                session.applied = max(session.applied, version)
+            case Heartbeat() | Hello():
+                pass
+
+    def _take(self, tx: Tx, node_id: str, updates: Iterable[StatusUpdate]) -> None:
+        """Write observed states: only of the node's own tasks, and only upwards."""
+        now = timestamp(self._clock.now())
+        for update in updates:
+            task = tx.get(Task, update.task_id)
+            if task is None or task.node_id != node_id:
+                continue
+            told = replace(task, status=replace(update.status, timestamp=update.status.timestamp or now))
+            if told.state >= task.state and told.status != task.status:
+                tx.update(told)
+
+    async def end(self, session: Session, why: str) -> None:
+        """The session is over: the node is down, unless another session of it has begun."""
+        if self._sessions.get(session.node_id) is not session:
+            return
+        del self._sessions[session.node_id]
+
+        def down(tx: Tx) -> None:
+            if (node := tx.get(Node, session.node_id)) is not None:
+                tx.update(replace(node, status=replace(node.status, state="down", message=why)))
+
+        await self._store.update(down)
+
+    async def watch_heartbeats(self) -> None:
+        """End sessions that have gone silent, until cancelled."""
+        while True:
+            period = self.heartbeat_period / 1e9
+            await self._clock.sleep(period / 2)
+            silent = self._clock.monotonic() - period * _GRACE
+            for session in [s for s in self._sessions.values() if s.heard < silent]:
+                await session.connection.close()
+                await self.end(session, "heartbeat failure")
+
+    async def close(self) -> None:
+        """End every session, without calling the nodes down: the manager goes, they stay."""
+        sessions, self._sessions = list(self._sessions.values()), {}
+        for session in sessions:
+            await session.connection.close()
