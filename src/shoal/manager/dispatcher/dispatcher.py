@@ -136,11 +136,11 @@ class Dispatcher:
         changed: set[str] = set()
         for event in events:
             match event.obj:
-                case Task(service_id=service_id):
-                    changed.add(service_id or "")
+                case Task() as task:
+                    changed.add(task.service_id or "")
                     concerned = True
-                case Service(id=service_id):
-                    changed.add(service_id)
+                case Service() as changed_service:
+                    changed.add(changed_service.id)
                 case Network() | Secret() | Config() | Cluster():
                     concerned = True
                 case Node() as node:

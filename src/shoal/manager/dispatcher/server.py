@@ -64,6 +64,8 @@ class DispatcherServer:
 
     async def _session(self, request: web.Request) -> web.WebSocketResponse:
         tls = request.transport.get_extra_info("ssl_object") if request.transport else None
+        if tls is None:
+            raise web.HTTPForbidden(text="nodes speak over TLS only")
         try:
             node_id = self._identify(tls)
         except ShoalError as error:

@@ -114,7 +114,7 @@ def _secrets(view: View, tasks: Iterable[Task]) -> list[Resource]:
 def services_by_network(view: View, service: Service) -> dict[str, ServiceResource]:
     """A service as each of its networks sees it, by the network's id."""
     endpoint = service.endpoint
-    vips = {vip.network_id: vip.addr for vip in endpoint.virtual_ips or []}
+    vips: dict[str, str | None] = {vip.network_id: vip.addr for vip in endpoint.virtual_ips or []}
     resources: dict[str, ServiceResource] = {}
     records: dict[str, list[EndpointRecord]] = {network_id: [] for network_id in vips}
     aliases: dict[str, dict[str, None]] = {}

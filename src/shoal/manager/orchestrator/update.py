@@ -51,6 +51,9 @@ def roll(view: View, service: Service, slots: dict[SlotKey, Slot], now: datetime
         status = UpdateStatus(state="updating", started_at=timestamp(now), message="update in progress")
         changes.service = service = replace(service, update_status=status)
     assert status is not None
+    if status.started_at is None:
+        status = replace(status, started_at=timestamp(now), message="manually requested rollback")
+        changes.service = service = replace(service, update_status=status)
     if _too_many_failed(service, config, slots) and dirty:
         _fail(service, config, rolling_back, now, changes)
         return

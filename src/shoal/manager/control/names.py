@@ -1,0 +1,17 @@
+"""What a swarm object may be called (SwarmKit's ``validateAnnotations``)."""
+
+import re
+
+from shoal.manager.control.refusals import invalid
+
+_NAME = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*\Z")
+
+
+def validate_service_name(name: str) -> None:
+    """Raises InvalidArgument: a service's name is also a name in DNS."""
+    if not name:
+        raise invalid("meta: name must be provided")
+    if not _NAME.match(name):
+        raise invalid("name must be valid as a DNS name component")
+    if len(name) > 63:
+        raise invalid("name must be 63 characters or fewer")

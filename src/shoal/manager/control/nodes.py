@@ -1,0 +1,63 @@
+"""Listing, updating and removing nodes."""
+
+from msgspec.structs import replace
+
+from shoal.errors import FailedPrecondition
+from shoal.manager.control.refusals import in_use, invalid, out_of_sequence
+from shoal.manager.control.resolve import resolve
+from shoal.objects.node import Node, NodeSpec
+from shoal.store.store import Store
+from shoal.store.tx import Tx
+
+
+class NodeControl:
+    """The API's hand on nodes; ``self_id`` is what users call ``self``."""
+
+    def __init__(self, store: Store, self_id: str) -> None:
+        self._store = store
+        self._self_id = self_id
+
+    def list(self) -> list[Node]:
+        """Every node."""
+        return self._store.view.all(Node)
+
+    def get(self, text: str) -> Node:
+        """The node meant by an id, a host name or the beginning of an id."""
+        return resolve(self._store.view, Node, self._self_id if text == "self" else text)
+
+    async def update(self, text: str, spec: NodeSpec, version: int) -> None:
+        """Replace the node's spec; ``version`` is the one that it was made from."""
+        if spec.availability not in ("active", "pause", "drain"):
+            raise invalid(f'invalid Availability: "{spec.availability or ""}"')
+        if spec.role not in ("worker", "manager"):
+            raise invalid(f'invalid Role: "{spec.role or ""}"')
+
+        def change(tx: Tx) -> None:
+            node = resolve(tx, Node, self._self_id if text == "self" else text)
+            if node.version.index != version:
+                raise out_of_sequence()
+            if node.spec.role == "manager" and spec.role == "worker":
+                managers = [n for n in tx.all(Node) if n.spec.role == "manager"]
+                if len(managers) == 1:
+                    raise in_use("attempting to demote the last manager of the swarm")
+            tx.update(replace(node, spec=spec))
+
+        await self._store.update(change)
+
+    async def remove(self, text: str, *, force: bool) -> None:
+        """Remove a node that is down; with ``force`` one that is not."""
+
+        def change(tx: Tx) -> None:
+            node = resolve(tx, Node, self._self_id if text == "self" else text)
+            if node.spec.role == "manager":
+                raise in_use(
+                    f"node {node.id} is a cluster manager and is a member of the raft cluster. "
+                    "It must be demoted to worker before removal"
+                )
+            if not force and node.status.state == "ready":
+                raise FailedPrecondition(
+                    f"rpc error: code = FailedPrecondition desc = node {node.id} is not down and can't be removed"
+                )
+            tx.delete(node)
+
+        await self._store.update(change)

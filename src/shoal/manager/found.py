@@ -1,0 +1,140 @@
+"""Founding a swarm: the objects that a new store begins with, and the first manager's certificate."""
+
+import ipaddress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shoal.errors import InvalidArgument
+from shoal.manager.control.cluster import validate_spec
+from shoal.objects.cluster import (
+    CAConfig,
+    Cluster,
+    ClusterSpec,
+    DispatcherConfig,
+    JoinTokens,
+    OrchestrationConfig,
+    RaftConfig,
+)
+from shoal.objects.defaults import HEARTBEAT_NANOSECONDS, NODE_CERT_NANOSECONDS, TASK_HISTORY
+from shoal.objects.ids import ClusterId, NetworkId, NodeId, swarm_id
+from shoal.objects.meta import Driver
+from shoal.objects.network import IPAMOptions, Network, NetworkSpec
+from shoal.objects.node import ManagerStatus, Node, NodeSpec, NodeStatus
+from shoal.pki.authority import RootCA, new_key, request
+from shoal.pki.files import NodeFiles
+from shoal.pki.identity import NodeIdentity, tls_info
+from shoal.pki.tokens import make_token
+from shoal.store.tables import Stored
+
+DEFAULT_SPEC = ClusterSpec(
+    name="default",
+    labels={},
+    orchestration=OrchestrationConfig(task_history_retention_limit=TASK_HISTORY),
+    raft=RaftConfig(
+        snapshot_interval=10000,
+        keep_old_snapshots=0,
+        log_entries_for_slow_followers=500,
+        election_tick=10,
+        heartbeat_tick=1,
+    ),
+    dispatcher=DispatcherConfig(heartbeat_period=HEARTBEAT_NANOSECONDS),
+    ca_config=CAConfig(node_cert_expiry=NODE_CERT_NANOSECONDS),
+)
+
+
+@dataclass(frozen=True)
+class FoundingRequest:
+    """What ``swarm init`` was asked for; ``advertise`` is ``address:port``."""
+
+    advertise: str
+    availability: str = "active"
+    spec: ClusterSpec = field(default_factory=ClusterSpec)
+    default_addr_pool: tuple[str, ...] = ()
+    subnet_size: int = 24
+    data_path_port: int = 4789
+
+
+@dataclass(frozen=True)
+class Founding:
+    """What a new swarm consists of."""
+
+    node_id: NodeId
+    files: NodeFiles
+    objects: list[Stored]
+
+
+def found(asked: FoundingRequest, now: datetime) -> Founding:
+    """A new swarm with one manager. Raises InvalidArgument for settings that can't be."""
+    _check_pools(asked)
+    spec = _filled(asked.spec)
+    validate_spec(spec)
+    cluster_id, node_id = ClusterId(swarm_id()), NodeId(swarm_id())
+    root = RootCA.create(now)
+    key = new_key()
+    identity = NodeIdentity(node_id=node_id, role="manager", cluster_id=cluster_id)
+    expiry = timedelta(microseconds=(spec.ca_config.node_cert_expiry or NODE_CERT_NANOSECONDS) / 1000)
+    certificate = root.sign(request(key), identity, now, expiry)
+    cluster = Cluster(
+        id=cluster_id,
+        spec=spec,
+        tls_info=tls_info(root.certificate),
+        default_addr_pool=list(asked.default_addr_pool) or None,
+        subnet_size=asked.subnet_size,
+        data_path_port=asked.data_path_port,
+        join_tokens=JoinTokens(worker=str(make_token(root.certificate)), manager=str(make_token(root.certificate))),
+        root_ca_key=root.key.decode(),
+    )
+    node = Node(
+        id=node_id,
+        spec=NodeSpec(labels={}, role="manager", availability=asked.availability),
+        status=NodeStatus(state="unknown"),
+        manager_status=ManagerStatus(leader=True, reachability="reachable", addr=asked.advertise),
+    )
+    files = NodeFiles(root=root.certificate, certificate=certificate, key=key)
+    return Founding(node_id=node_id, files=files, objects=[cluster, node, ingress_network()])
+
+
+def ingress_network() -> Network:
+    """The routing mesh's network as a swarm has it from the start."""
+    return Network(
+        id=NetworkId(swarm_id()),
+        spec=NetworkSpec(
+            name="ingress",
+            labels={},
+            driver_configuration=Driver(),
+            ingress=True,
+            ipam_options=IPAMOptions(driver=Driver()),
+            scope="swarm",
+        ),
+    )
+
+
+def _filled(spec: ClusterSpec) -> ClusterSpec:
+    """The default for each part that the request leaves out; swarms are always called ``default``."""
+    dispatcher, ca = spec.dispatcher, spec.ca_config
+    return ClusterSpec(
+        name="default",
+        labels=spec.labels or {},
+        orchestration=spec.orchestration
+        if spec.orchestration.task_history_retention_limit is not None
+        else DEFAULT_SPEC.orchestration,
+        raft=spec.raft if spec.raft.snapshot_interval else DEFAULT_SPEC.raft,
+        dispatcher=dispatcher if dispatcher.heartbeat_period else DEFAULT_SPEC.dispatcher,
+        ca_config=ca if ca.node_cert_expiry else DEFAULT_SPEC.ca_config,
+        task_defaults=spec.task_defaults,
+        encryption_config=spec.encryption_config,
+    )
+
+
+def _check_pools(asked: FoundingRequest) -> None:
+    for text in asked.default_addr_pool:
+        try:
+            pool = ipaddress.ip_network(text)
+        except ValueError as error:
+            raise InvalidArgument(f"invalid default address pool {text}: {error}") from error
+        if not pool.prefixlen <= asked.subnet_size <= pool.max_prefixlen - 2:
+            raise InvalidArgument(
+                f"invalid default address pool: subnets of size /{asked.subnet_size} do not fit into {text}"
+            )
+    if not (asked.data_path_port == 0 or 1024 <= asked.data_path_port <= 49151):
+        raise InvalidArgument("invalid data path port: it must be between 1024 and 49151")
