@@ -30,9 +30,9 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What the packages bring for a whole system, not for one program in a container.
 _UNWANTED = (
     "etc/cron.daily", "etc/default", "etc/init.d", "etc/ld.so.conf.d", "etc/logrotate.d", "etc/nginx/modules-enabled",
-    "etc/nginx/sites-available", "etc/nginx/sites-enabled", "etc/ufw", "lib/systemd", "usr/share/apport", "usr/share/bug", "usr/share/doc",
-    "usr/share/doc-base", "usr/share/initramfs-tools", "usr/share/lintian", "usr/share/locale", "usr/share/man",
-    "usr/share/vim",
+    "etc/nginx/sites-available", "etc/nginx/sites-enabled", "etc/ufw", "lib/systemd", "usr/share/apport",
+    "usr/share/bug", "usr/share/doc", "usr/share/doc-base", "usr/share/initramfs-tools", "usr/share/lintian",
+    "usr/share/locale", "usr/share/man", "usr/share/vim",
 )  # fmt: skip
 
 
