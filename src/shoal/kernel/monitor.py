@@ -42,7 +42,10 @@ class Event:
 
 
 class Monitor:
-    """Subscribed from the moment it is open; for ``loop.add_reader(monitor.fileno(), ...)``, which calls read."""
+    """Subscribed from the moment it is open; for ``loop.add_reader(monitor.fileno(), ...)``, which calls read.
+
+    The kernel tells of a new alias only while the link is up.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock

@@ -77,9 +77,8 @@ class Nftables:
         does not understand, else what the kernel's errno means (NotFound, Conflict, Forbidden, Internal), each with
         nft's own text.
         """
-        text = script.encode() + b"\n"  # without it a closing brace at the end is a syntax error
         # nft looks up the names after `iif` and `oif` where the thread is, not where its socket is
-        failed = netns.run_in(self._path, lambda: self._lib.nft_run_cmd_from_buffer(self._context, text))
+        failed = netns.run_in(self._path, lambda: self._lib.nft_run_cmd_from_buffer(self._context, script.encode()))
         # reading the buffers empties them
         output: bytes = self._lib.nft_ctx_get_output_buffer(self._context)
         errors: bytes = self._lib.nft_ctx_get_error_buffer(self._context)
