@@ -1,0 +1,43 @@
+"""Leases: what is made under one stays until it ends, even while nothing refers to it yet."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from uuid import uuid4
+
+from google.protobuf.empty_pb2 import Empty
+
+from shoal.aio.clock import Clock
+from shoal.container.containerd.client import Containerd
+from shoal.container.containerd.pb import leases_pb2 as pb
+from shoal.container.containerd.rpc import Unary
+from shoal.errors import NotFound, Unavailable
+
+_SERVICE = "containerd.services.leases.v1.Leases"
+_CREATE = Unary(f"{_SERVICE}/Create", pb.CreateRequest, pb.CreateResponse)
+_DELETE = Unary(f"{_SERVICE}/Delete", pb.DeleteRequest, Empty)
+_ADD = Unary(f"{_SERVICE}/AddResource", pb.AddResourceRequest, Empty)
+
+LIFETIME = timedelta(hours=24)
+"""What a killed shoald leaves behind is collected after this long."""
+
+
+@asynccontextmanager
+async def lease(containerd: Containerd, *, clock: Clock, lifetime: timedelta = LIFETIME) -> AsyncIterator[str]:
+    """A lease for the block; its id is what the ``lease=`` arguments of this package's calls take."""
+    expires = (clock.now() + lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
+    request = pb.CreateRequest(id=f"shoal-{uuid4()}", labels={"containerd.io/gc.expire": expires})
+    lease_id = (await containerd.call(_CREATE, request)).lease.id
+    try:
+        yield lease_id
+    finally:
+        try:
+            await containerd.call(_DELETE, pb.DeleteRequest(id=lease_id), timeout=5.0)
+        except (NotFound, Unavailable):
+            pass  # it ends by itself
+
+
+async def hold_snapshot(containerd: Containerd, lease_id: str, *, snapshotter: str, name: str) -> None:
+    """Hold a committed snapshot that was there before the lease."""
+    resource = pb.Resource(id=name, type=f"snapshots/{snapshotter}")
+    await containerd.call(_ADD, pb.AddResourceRequest(id=lease_id, resource=resource))

@@ -1,0 +1,82 @@
+"""A call of containerd's, named and typed, and its errors as ours.
+
+The calls are declared beside their users, ``KILL = Unary("…tasks.v1.Tasks/Kill", KillRequest, Empty)``, since grpcio's
+generated stubs carry no types.
+"""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from shoal.errors import (
+    Conflict,
+    FailedPrecondition,
+    Forbidden,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    NotImplemented,
+    ShoalError,
+    Unavailable,
+)
+
+Req = TypeVar("Req", bound=Message)
+Resp = TypeVar("Resp", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Generic[Req, Resp]):
+    """One question, one answer."""
+
+    path: str
+    request: type[Req]
+    response: type[Resp]
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming(Generic[Req, Resp]):
+    """One question, a stream of answers."""
+
+    path: str
+    request: type[Req]
+    response: type[Resp]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplex(Generic[Req, Resp]):
+    """A stream both ways."""
+
+    path: str
+    request: type[Req]
+    response: type[Resp]
+
+
+# containerd's errdefs to gRPC (its errdefs/grpc.go) and on to our kinds; what is not here is Internal.
+KINDS: dict[grpc.StatusCode, type[ShoalError]] = {
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: Conflict,
+    grpc.StatusCode.ABORTED: Conflict,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
+    grpc.StatusCode.OUT_OF_RANGE: InvalidArgument,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
+    grpc.StatusCode.UNIMPLEMENTED: NotImplemented,
+    grpc.StatusCode.UNAVAILABLE: Unavailable,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
+}
+
+
+def translated(error: grpc.aio.AioRpcError) -> ShoalError:
+    """The error of ours that stands for ``error``; the caller chains it.
+
+    A process that has ended meanwhile arrives as UNKNOWN or NOT_FOUND, depending on the version: always NotFound here.
+    """
+    text = error.details() or error.code().name
+    if error.code() is grpc.StatusCode.UNKNOWN and "process already finished" in text:
+        return NotFound(text)
+    if error.code() is grpc.StatusCode.CANCELLED:
+        # Our own cancellation is asyncio.CancelledError; this one is the server's, on its way down.
+        return Unavailable(text)
+    return KINDS.get(error.code(), Internal)(text)
