@@ -1,0 +1,187 @@
+"""Carrying a plan out: phase by phase, the changes of one namespace in one batch of netlink messages."""
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import groupby
+from socket import AF_INET, AF_INET6
+
+from shoal.errors import NotFound, ShoalError
+from shoal.kernel import changes, netns, nftables, sysctl
+from shoal.kernel.netlink_socket import Change
+from shoal.kernel.records import Vxlan as VxlanParameters
+from shoal.network.handles import Handles
+from shoal.network.items import (
+    HOST,
+    Address,
+    Bridge,
+    FdbEntry,
+    Item,
+    Namespace,
+    Neighbour,
+    Route,
+    Rule,
+    Sysctl,
+    Table,
+    Veth,
+    Vxlan,
+)
+from shoal.network.plan import Add, Operation, Remove, Set, phase_of
+
+# Marks routes and rules as ours; rtnetlink.h leaves numbers above RTPROT_STATIC to whoever takes one.
+PROTOCOL = 83
+RULE_PRIORITY = 100
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An operation that the kernel refused."""
+
+    operation: Operation
+    error: ShoalError
+
+
+def apply(operations: Iterable[Operation], handles: Handles) -> list[Failure]:
+    """Carry out all operations, whatever becomes of the others; what failed, in order."""
+    failures: list[Failure] = []
+    for _, phase in groupby(operations, key=phase_of):
+        by_ns: dict[str, list[Operation]] = defaultdict(list)
+        for operation in phase:
+            by_ns[operation.item.ns].append(operation)
+        for ns, batch in by_ns.items():
+            failures += _apply_in(ns, batch, handles)
+    return failures
+
+
+def _apply_in(ns: str, batch: list[Operation], handles: Handles) -> list[Failure]:
+    failures: list[Failure] = []
+    messages: list[tuple[Operation, Change]] = []
+    with ExitStack() as open_files:
+        for operation in batch:
+            try:
+                if isinstance(operation.item, Namespace | Table | Sysctl):
+                    _apply_alone(operation, handles)
+                else:
+                    messages += [(operation, change) for change in _changes(operation, handles, open_files)]
+            except NotFound as error:
+                # Whatever is gone already need not be removed.
+                if not isinstance(operation, Remove):
+                    failures.append(Failure(operation, error))
+            except ShoalError as error:
+                failures.append(Failure(operation, error))
+        if messages:
+            for failure in handles.netlink(ns).attempt([change for _, change in messages]):
+                operation = messages[failure.position][0]
+                if not (isinstance(operation, Remove) and isinstance(failure.error, NotFound)):
+                    failures.append(Failure(operation, failure.error))
+    return failures
+
+
+def _apply_alone(operation: Operation, handles: Handles) -> None:
+    match operation, operation.item:
+        case Remove(), Namespace(name=name):
+            handles.forget(name)
+            netns.delete(name, handles.base)
+        case Add(), Namespace(name=name, alias=alias):
+            handles.forget(name)
+            if not netns.exists(name, handles.base):
+                netns.create(name, handles.base)
+            handles.netlink(name).apply([changes.set_link("lo", up=True, alias=alias)])
+        case Set(), Namespace(name=name, alias=alias):
+            handles.netlink(name).apply([changes.set_link("lo", up=True, alias=alias)])
+        case Remove(), Table() as table:
+            handles.nft(table.ns).run(nftables.delete_table(table.family, table.name))
+        case _, Table() as table:
+            handles.nft(table.ns).run(script(table))
+        case _, Sysctl(ns=ns, name=name, value=value):
+            sysctl.write(handles.path(ns), name, value)
+        case _:
+            raise AssertionError(operation)
+
+
+def script(table: Table) -> str:
+    """The nft script that puts a table in the place of whatever has its name, in one transaction."""
+    return (
+        f"{nftables.delete_table(table.family, table.name)}"
+        f'table {table.family} {table.name} {{\n\tcomment "{table.fingerprint}"\n{table.body}}}\n'
+    )
+
+
+def _changes(operation: Operation, handles: Handles, open_files: ExitStack) -> list[Change]:
+    item = operation.item
+    match operation, item:
+        case Remove(), Bridge() | Veth() | Vxlan():
+            return [changes.del_link(item.name)]
+        case Add(), Bridge() | Veth() | Vxlan():
+            return [_new_link(item, handles, open_files)]
+        case Set(), Bridge() | Veth() | Vxlan():
+            return _set_link(item, handles)
+        case Remove(), _:
+            return [_entry(item, handles, remove=True)]
+        case _:
+            return [_entry(item, handles, remove=False)]
+
+
+def _new_link(link: Item, handles: Handles, open_files: ExitStack) -> Change:
+    match link:
+        case Bridge():
+            return changes.add_bridge(link.name, link.mac, link.mtu)
+        case Veth():
+            path = handles.path(link.peer_ns) or netns.HOST
+            fd = open_files.enter_context(netns.opened(path))
+            return changes.add_veth(link.name, link.peer_name, mtu=link.mtu, mac=link.mac, peer_ns_fd=fd)
+        case Vxlan():
+            # Sent through the host's socket, so that the tunnel's packets go the host's way.
+            fd = open_files.enter_context(netns.opened(handles.path(link.ns) or netns.HOST))
+            parameters = VxlanParameters(
+                vni=link.vni, port=link.port, proxy=True, l2miss=True, l3miss=True, learning=False
+            )
+            handles.netlink(HOST).apply([changes.add_vxlan(link.name, parameters, mtu=link.mtu, ns_fd=fd)])
+            return changes.set_link(link.name, up=False)
+        case _:
+            raise AssertionError(link)
+
+
+def _set_link(link: Bridge | Veth | Vxlan, handles: Handles) -> list[Change]:
+    mac = None if isinstance(link, Vxlan) else link.mac
+    master = None if isinstance(link, Bridge) else link.master
+    number = handles.netlink(link.ns).index(master) if master else None
+    wanted = [changes.set_link(link.name, up=True, mtu=link.mtu, mac=mac, alias=link.alias, master=number)]
+    if isinstance(link, Veth) and master:
+        wanted.append(changes.set_bridge_port(link.name, isolated=link.isolated))
+    if isinstance(link, Vxlan) and master:
+        # Where every MAC is comes from the snapshot; the bridge has nothing to learn behind the tunnel.
+        wanted.append(changes.set_bridge_port(link.name, learning=False))
+    return wanted
+
+
+def _entry(item: Item, handles: Handles, *, remove: bool) -> Change:
+    netlink = handles.netlink(item.ns)
+    match item:
+        case Address():
+            address = ipaddress.ip_interface(item.address)
+            index = netlink.index(item.link)
+            return changes.del_address(index, address) if remove else changes.add_address(index, address)
+        case Route():
+            route = changes.route(
+                ipaddress.ip_network(item.dst),
+                gateway=ipaddress.ip_address(item.via) if item.via else None,
+                index=netlink.index(item.link),
+                table=item.table,
+                protocol=PROTOCOL,
+            )
+            return changes.del_route(route) if remove else changes.replace_route(route)
+        case Rule():
+            family = AF_INET if item.version == 4 else AF_INET6
+            rule = changes.mark_rule(family, RULE_PRIORITY, item.mark, item.table, PROTOCOL)
+            return changes.del_rule(rule) if remove else changes.add_rule(rule)
+        case Neighbour():
+            index, ip = netlink.index(item.link), ipaddress.ip_address(item.ip)
+            return changes.del_neighbour(index, ip) if remove else changes.replace_neighbour(index, ip, item.mac)
+        case FdbEntry():
+            index, vtep = netlink.index(item.link), ipaddress.ip_address(item.vtep)
+            return changes.del_fdb(index, item.mac, vtep) if remove else changes.replace_fdb(index, item.mac, vtep)
+        case _:
+            raise AssertionError(item)

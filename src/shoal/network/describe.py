@@ -1,0 +1,160 @@
+"""The description of a node's network: what is wanted, as items. Pure, and in parts that change apart from each other.
+
+A part is the host (bridges, published ports, firewall), one overlay network's namespace, or one sandbox. Each item
+belongs to exactly one part, so a change of one container is a difference of one part.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_interface
+
+from shoal.network import rules
+from shoal.network.items import (
+    HOST,
+    Address,
+    Bridge,
+    FdbEntry,
+    Item,
+    Namespace,
+    Neighbour,
+    Route,
+    Rule,
+    Sysctl,
+    Veth,
+    Vxlan,
+    table,
+)
+from shoal.network.node import (
+    FIRST_MARK,
+    INGRESS_NETNS,
+    BridgeNetwork,
+    Endpoint,
+    NodeNetwork,
+    OverlayNetwork,
+    Sandbox,
+    mac_of,
+)
+
+HOST_PART = "host"
+# The table of a mark's way back lies this far above the mark.
+_TABLE_OF_MARK = 100
+
+
+def overlay_part(network_id: str) -> str:
+    """The part that an overlay network's namespace is."""
+    return f"overlay/{network_id}"
+
+
+def sandbox_part(sandbox_id: str) -> str:
+    """The part that a sandbox is."""
+    return f"sandbox/{sandbox_id}"
+
+
+def parts(node: NodeNetwork) -> list[str]:
+    """All parts that the node has now."""
+    return [
+        HOST_PART,
+        *(overlay_part(network_id) for network_id in node.overlays),
+        *(sandbox_part(sandbox_id) for sandbox_id in node.sandboxes),
+    ]
+
+
+def describe(node: NodeNetwork, part: str) -> list[Item]:
+    """One part's items; none for a part that the node does not have (any more)."""
+    kind, _, key = part.partition("/")
+    if kind == HOST_PART:
+        return list(_host(node))
+    if kind == "overlay":
+        overlay = node.overlays.get(key)
+        return list(_overlay(node, overlay)) if overlay else []
+    sandbox = node.sandboxes.get(key)
+    return list(_sandbox(node, sandbox)) if sandbox else []
+
+
+def outer_name(sandbox_id: str, network_id: str) -> str:
+    """The host's end of a veth pair: ``veth`` and seven hex digits that follow from whose it is."""
+    return "veth" + hashlib.sha256(f"{sandbox_id}/{network_id}".encode()).hexdigest()[:7]
+
+
+def _host(node: NodeNetwork) -> Iterator[Item]:
+    if node.bridges:
+        yield Sysctl(HOST, "net.ipv4.ip_forward", "1")
+    for network in node.bridges.values():
+        yield Bridge(HOST, network.bridge, network.mtu, _bridge_mac(network), f"{node.owner}: network {network.name}")
+        for gateway in network.gateways:
+            yield Address(HOST, network.bridge, gateway)
+        # 127.0.0.1:port is translated to an address behind the bridge, which the kernel holds to be a martian else.
+        yield Sysctl(HOST, f"net/ipv4/conf/{network.bridge}/route_localnet", "1")
+    for family, body in rules.host(node).items():
+        yield table(HOST, family, node.owner, body)
+
+
+def _bridge_mac(network: BridgeNetwork) -> str | None:
+    return mac_of(network.gateways[0]) if network.gateways else None
+
+
+def _overlay(node: NodeNetwork, network: OverlayNetwork) -> Iterator[Item]:
+    ns, alias = network.netns, f"{node.owner}: network {network.name}"
+    yield Namespace(ns, alias)
+    yield Bridge(ns, "br0", network.mtu, mac_of(network.gateways[0]) if network.gateways else None, alias)
+    for gateway in network.gateways:
+        yield Address(ns, "br0", gateway)
+    yield Vxlan(ns, "vxlan0", network.vni, network.port, network.mtu, alias, "br0")
+    for remote in node.remotes.get(network.network_id, ()):
+        ip, mac = str(ip_interface(remote.address).ip), mac_of(remote.address)
+        yield Neighbour(ns, "vxlan0", ip, mac)
+        yield FdbEntry(ns, "vxlan0", mac, remote.vtep)
+
+
+def _sandbox(node: NodeNetwork, sandbox: Sandbox) -> Iterator[Item]:
+    ns, owner = sandbox.netns, f"{node.owner}: {sandbox.owner}"
+    yield Namespace(ns, owner)
+    for endpoint in sandbox.endpoints:
+        yield from _endpoint(node, sandbox, endpoint, owner)
+    default_families = set()
+    for endpoint in sandbox.endpoints:
+        for gateway in endpoint.gateways:
+            version = ip_interface(gateway).version
+            if version not in default_families:
+                default_families.add(version)
+                yield Route(ns, "0.0.0.0/0" if version == 4 else "::/0", gateway, endpoint.interface)
+    if node.mesh is not None and (sandbox.on_mesh or sandbox.netns == INGRESS_NETNS):
+        # Packets come in on one interface and leave by another, and come from addresses that no route leads to.
+        yield Sysctl(ns, "net.ipv4.conf.all.rp_filter", "0")
+        yield Sysctl(ns, "net.ipv4.conf.default.rp_filter", "0")
+        for endpoint in sandbox.endpoints:
+            yield Sysctl(ns, f"net.ipv4.conf.{endpoint.interface}.rp_filter", "0")
+    if node.mesh is not None and sandbox.on_mesh:
+        yield from _ways_back(node, sandbox, node.mesh.network_id, node.mesh.routers)
+    if sandbox.netns == INGRESS_NETNS:
+        yield Sysctl(ns, "net.ipv4.ip_forward", "1")
+    for family, body in rules.sandbox(node, sandbox).items():
+        yield table(ns, family, node.owner, body)
+
+
+def _endpoint(node: NodeNetwork, sandbox: Sandbox, endpoint: Endpoint, owner: str) -> Iterator[Item]:
+    ns, inner = sandbox.netns, endpoint.interface
+    overlay, bridge = node.overlays.get(endpoint.network_id), node.bridges.get(endpoint.network_id)
+    if overlay is not None:
+        hub, outer, master, mtu, isolated = overlay.netns, f"veth{endpoint.hub_port}", "br0", overlay.mtu, False
+    elif bridge is not None:
+        hub, outer = HOST, outer_name(sandbox.sandbox_id, endpoint.network_id)
+        master, mtu, isolated = bridge.bridge, bridge.mtu, not bridge.icc
+    else:
+        return
+    outer_owner = f"{owner} {inner}"
+    yield Veth(hub, outer, ns, inner, mtu, None, outer_owner, master, isolated)
+    yield Veth(ns, inner, hub, outer, mtu, endpoint.mac, owner)
+    for address in endpoint.addresses:
+        yield Address(ns, inner, address)
+
+
+def _ways_back(node: NodeNetwork, sandbox: Sandbox, network_id: str, routers: Iterable[str]) -> Iterator[Item]:
+    interface = next((e.interface for e in sandbox.endpoints if e.network_id == network_id), None)
+    if interface is None:
+        return
+    for mark, router in enumerate(routers, FIRST_MARK):
+        address = ip_interface(router)
+        yield Rule(sandbox.netns, address.version, mark, _TABLE_OF_MARK + mark)
+        default = "0.0.0.0/0" if address.version == 4 else "::/0"
+        yield Route(sandbox.netns, default, str(address.ip), interface, _TABLE_OF_MARK + mark)

@@ -1,0 +1,205 @@
+"""The nft tables of the host, of the ingress sandbox and of each container's sandbox, as text that people can read.
+
+One table a family and namespace, named after the owner. Address translation happens where a connection starts: the
+host and the ingress sandbox for published ports, the asking sandbox for VIPs (``docs/ARCHITECTURE.md`` follows a
+packet through them).
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+
+from shoal.network.node import (
+    FIRST_MARK,
+    INGRESS_NETNS,
+    Endpoint,
+    Mesh,
+    NodeNetwork,
+    Publication,
+    Sandbox,
+    VirtualService,
+    mac_of,
+)
+
+_FAMILIES = {4: "ip", 6: "ip6"}
+
+
+def host(node: NodeNetwork) -> dict[str, str]:
+    """The host's tables, by family: published ports, masquerading, and who may forward to whom."""
+    if not node.bridges:
+        return {}
+    publications = [*_mesh_publications(node)]
+    publications += [p for sandbox in node.sandboxes.values() for p in sandbox.publications]
+    chains = [
+        _published(publications),
+        _chain("prerouting", "nat", "prerouting", "dstnat", ["fib daddr type local jump published"]),
+        _chain("output", "nat", "output", "-100", ["fib daddr type local jump published"]),
+        _chain("postrouting", "nat", "postrouting", "srcnat", _masquerading(node)),
+        # 127.0.0.1 can be routed to the bridges, so that published ports answer there; not the other way round.
+        _chain("guard", "filter", "prerouting", "raw", [f"iifname {_bridges(node)} ip daddr 127.0.0.0/8 drop"]),
+        _chain("forward", "filter", "forward", "filter", _forwarding(node)),
+    ]
+    return {"ip": "".join(chains)}
+
+
+def _bridges(node: NodeNetwork) -> str:
+    return _set(f'"{network.bridge}"' for network in node.bridges.values())
+
+
+def _mesh_publications(node: NodeNetwork) -> Iterable[Publication]:
+    router = ingress_router(node)
+    if node.mesh is None or router is None:
+        return
+    for port in node.mesh.ports:
+        yield Publication(port.protocol, port.published, router, port.published)
+
+
+def ingress_router(node: NodeNetwork) -> str | None:
+    """The ingress sandbox's address on the host's side, where published ports lead to."""
+    sandbox = next((s for s in node.sandboxes.values() if s.netns == INGRESS_NETNS), None)
+    if sandbox is None:
+        return None
+    outside = [e for e in sandbox.endpoints if e.network_id in node.bridges]
+    return str(ipaddress.ip_interface(outside[0].addresses[0]).ip) if outside else None
+
+
+def _published(publications: Sequence[Publication]) -> str:
+    lines: list[str] = []
+    for p in sorted(publications, key=lambda p: (p.host_ip is None, p.protocol, p.host_port)):
+        if ":" in p.target or (p.host_ip and ":" in p.host_ip):
+            continue
+        where = f"ip daddr {p.host_ip} " if p.host_ip else ""
+        lines.append(f"{where}{p.protocol} dport {p.host_port} dnat to {p.target}:{p.target_port}")
+    return _plain_chain("published", lines)
+
+
+def _masquerading(node: NodeNetwork) -> list[str]:
+    lines: list[str] = []
+    source = node.mesh.host_address if node.mesh else None
+    for network in node.bridges.values():
+        own = f"snat to {source}" if source and ":" not in source else "masquerade"
+        lines.append(f'oifname "{network.bridge}" ip saddr 127.0.0.0/8 {own}')
+        for gateway in _of_version(network.gateways, 4):
+            subnet = ipaddress.ip_interface(gateway).network
+            # Back into the network it came from, by way of a published port: the answer has to come by here too.
+            lines.append(f"ip saddr {subnet} ip daddr {subnet} ct status dnat masquerade")
+            if network.masquerade and not network.internal:
+                lines.append(f'ip saddr {subnet} oifname != "{network.bridge}" masquerade')
+    return lines
+
+
+def _forwarding(node: NodeNetwork) -> list[str]:
+    bridges = _bridges(node)
+    lines = [
+        "ct state established,related accept",
+        "ct status dnat accept",
+    ]
+    for network in node.bridges.values():
+        if network.internal:
+            lines.append(f'iifname "{network.bridge}" oifname != "{network.bridge}" drop')
+            lines.append(f'oifname "{network.bridge}" iifname != "{network.bridge}" drop')
+    # Networks are apart from each other, and reached from outside through published ports only.
+    lines += [f'iifname "{n.bridge}" oifname "{n.bridge}" accept' for n in node.bridges.values()]
+    lines.append(f"oifname {bridges} drop")
+    return lines
+
+
+def sandbox(node: NodeNetwork, sandbox: Sandbox) -> dict[str, str]:
+    """A sandbox's tables, by family; most have none."""
+    if sandbox.netns == INGRESS_NETNS:
+        return _ingress(node)
+    bodies: dict[str, str] = {}
+    services = [
+        service
+        for endpoint in sandbox.endpoints
+        if node.mesh is None or endpoint.network_id != node.mesh.network_id
+        for service in node.services.get(endpoint.network_id, ())
+    ]
+    for version, family in _FAMILIES.items():
+        virtual = [s for s in services if ipaddress.ip_address(s.vip).version == version]
+        body = _virtual(virtual, version) if virtual else ""
+        if node.mesh is not None and sandbox.on_mesh:
+            body += _marks(node.mesh, sandbox.endpoints, version)
+        if body:
+            bodies[family] = body
+    return bodies
+
+
+def _ingress(node: NodeNetwork) -> dict[str, str]:
+    if node.mesh is None:
+        return {}
+    chains: list[str] = []
+    jumps: list[str] = []
+    for port in sorted(node.mesh.ports, key=lambda p: (p.protocol, p.published)):
+        name = f"{port.protocol}-{port.published}"
+        backends = _of_version(port.backends, 4)
+        if backends:
+            chains.append(_plain_chain(name, [f"{_spread(backends)} : {port.target}" + f' comment "{port.service}"']))
+            jumps.append(f"{port.protocol} . {port.published} : jump {name}")
+    if not jumps:
+        return {}
+    way_in = [f"meta l4proto . th dport vmap {_set(jumps)}"]
+    return {"ip": "".join(chains) + _chain("prerouting", "nat", "prerouting", "dstnat", way_in)}
+
+
+def _virtual(services: Sequence[VirtualService], version: int) -> str:
+    """VIPs: each new connection to one goes to the next backend; a VIP with none refuses; all answer ping."""
+    word = _FAMILIES[version]
+    chains: list[str] = []
+    jumps: list[str] = []
+    for service in sorted(services, key=lambda s: (s.name, s.vip)):
+        name = f"service-{service.name}-{len(chains)}"
+        backends = _of_version(service.backends, version)
+        if backends:
+            chains.append(_plain_chain(name, [_spread(backends)]))
+            jumps.append(f"{service.vip} : jump {name}")
+    vips = _set(sorted({s.vip for s in services}))
+    echo = "icmp type echo-request" if version == 4 else "icmpv6 type echo-request"
+    translate = [f"{word} daddr {vips} {echo} redirect"]
+    if jumps:
+        translate.append(f"{word} daddr vmap {_set(jumps)}")
+    refuse = [f"{word} daddr {vips} meta l4proto tcp reject with tcp reset", f"{word} daddr {vips} reject"]
+    return (
+        "".join(chains)
+        + _chain("output", "nat", "output", "-100", translate)
+        + _chain("refuse", "filter", "output", "filter", refuse)
+    )
+
+
+def _marks(mesh: Mesh, endpoints: Iterable[Endpoint], version: int) -> str:
+    """Connections remember which ingress sandbox they came through, and their replies go back through it."""
+    interface = next((e.interface for e in endpoints if e.network_id == mesh.network_id), None)
+    # The marks number all routers, whatever their family, as the routing rules do.
+    via = [
+        f"{mac_of(router)} : {mark}"
+        for mark, router in enumerate(mesh.routers, FIRST_MARK)
+        if ipaddress.ip_interface(router).version == version
+    ]
+    if interface is None or not via:
+        return ""
+    remember = [f'iifname "{interface}" ct state new ct mark set ether saddr map {_set(via)}']
+    return _chain("remember", "filter", "prerouting", "mangle", remember) + _chain(
+        "return", "route", "output", "mangle", ["ct mark != 0 meta mark set ct mark"]
+    )
+
+
+def _spread(backends: Sequence[str]) -> str:
+    if len(backends) == 1:
+        return f"dnat to {backends[0]}"
+    return f"dnat to numgen inc mod {len(backends)} map {_set(f'{i} : {b}' for i, b in enumerate(backends))}"
+
+
+def _of_version(addresses: Iterable[str], version: int) -> list[str]:
+    return [a for a in addresses if ipaddress.ip_interface(a).version == version]
+
+
+def _set(elements: Iterable[str]) -> str:
+    return f"{{ {', '.join(elements)} }}"
+
+
+def _plain_chain(name: str, lines: Iterable[str]) -> str:
+    return "\tchain " + name + " {\n" + "".join(f"\t\t{line}\n" for line in lines) + "\t}\n"
+
+
+def _chain(name: str, kind: str, hook: str, priority: str, lines: Sequence[str]) -> str:
+    head = f"type {kind} hook {hook} priority {priority}; policy accept;"
+    return _plain_chain(name, [head, *lines])
