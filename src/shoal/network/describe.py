@@ -85,6 +85,8 @@ def _host(node: NodeNetwork) -> Iterator[Item]:
             yield Address(HOST, network.bridge, gateway)
         # 127.0.0.1:port is translated to an address behind the bridge, which the kernel holds to be a martian else.
         yield Sysctl(HOST, f"net/ipv4/conf/{network.bridge}/route_localnet", "1")
+        # What is routed back into the bridge it came from has to be: isolated ports don't reach each other.
+        yield Sysctl(HOST, f"net/ipv4/conf/{network.bridge}/send_redirects", "0")
     for family, body in rules.host(node).items():
         yield table(HOST, family, node.owner, body)
 
@@ -96,6 +98,7 @@ def _bridge_mac(network: BridgeNetwork) -> str | None:
 def _overlay(node: NodeNetwork, network: OverlayNetwork) -> Iterator[Item]:
     ns, alias = network.netns, f"{node.owner}: network {network.name}"
     yield Namespace(ns, alias)
+    yield _ipv6(ns, network.gateways)
     yield Bridge(ns, "br0", network.mtu, mac_of(network.gateways[0]) if network.gateways else None, alias)
     for gateway in network.gateways:
         yield Address(ns, "br0", gateway)
@@ -109,6 +112,7 @@ def _overlay(node: NodeNetwork, network: OverlayNetwork) -> Iterator[Item]:
 def _sandbox(node: NodeNetwork, sandbox: Sandbox) -> Iterator[Item]:
     ns, owner = sandbox.netns, f"{node.owner}: {sandbox.owner}"
     yield Namespace(ns, owner)
+    yield _ipv6(ns, [address for endpoint in sandbox.endpoints for address in endpoint.addresses])
     for endpoint in sandbox.endpoints:
         yield from _endpoint(node, sandbox, endpoint, owner)
     default_families = set()
@@ -132,6 +136,12 @@ def _sandbox(node: NodeNetwork, sandbox: Sandbox) -> Iterator[Item]:
         yield table(ns, family, node.owner, body)
 
 
+def _ipv6(ns: str, addresses: Iterable[str]) -> Sysctl:
+    """IPv6 is off where no network has it: its link-local addresses would only be one more thing to wonder about."""
+    has_any = any(ip_interface(address).version == 6 for address in addresses)
+    return Sysctl(ns, "net.ipv6.conf.all.disable_ipv6", "0" if has_any else "1")
+
+
 def _endpoint(node: NodeNetwork, sandbox: Sandbox, endpoint: Endpoint, owner: str) -> Iterator[Item]:
     ns, inner = sandbox.netns, endpoint.interface
     overlay, bridge = node.overlays.get(endpoint.network_id), node.bridges.get(endpoint.network_id)
@@ -139,7 +149,9 @@ def _endpoint(node: NodeNetwork, sandbox: Sandbox, endpoint: Endpoint, owner: st
         hub, outer, master, mtu, isolated = overlay.netns, f"veth{endpoint.hub_port}", "br0", overlay.mtu, False
     elif bridge is not None:
         hub, outer = HOST, outer_name(sandbox.sandbox_id, endpoint.network_id)
-        master, mtu, isolated = bridge.bridge, bridge.mtu, not bridge.icc
+        # Where br_netfilter is on (Docker and Kubernetes turn it on), a packet to a published port is translated
+        # within the bridge and goes straight to the ingress sandbox's port: that one must not be cut off.
+        master, mtu, isolated = bridge.bridge, bridge.mtu, not bridge.icc and ns != INGRESS_NETNS
     else:
         return
     outer_owner = f"{owner} {inner}"

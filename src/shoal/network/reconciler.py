@@ -119,7 +119,7 @@ class Reconciler:
     ) -> None:
         self._applied_once = True
         failed = {failure.operation.item.key for failure in failures}
-        for key in observed:
+        for key in list(observed):
             if key not in wanted and key not in failed:
                 self._observed.pop(key, None)
         self._observed.update({key: item for key, item in wanted.items() if key not in failed})

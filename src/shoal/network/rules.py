@@ -133,7 +133,8 @@ def _ingress(node: NodeNetwork) -> dict[str, str]:
         name = f"{port.protocol}-{port.published}"
         backends = _of_version(port.backends, 4)
         if backends:
-            chains.append(_plain_chain(name, [f"{_spread(backends)} : {port.target}" + f' comment "{port.service}"']))
+            line = f'meta l4proto {port.protocol} {_spread(backends)} : {port.target} comment "{port.service}"'
+            chains.append(_plain_chain(name, [line]))
             jumps.append(f"{port.protocol} . {port.published} : jump {name}")
     if not jumps:
         return {}
@@ -178,7 +179,7 @@ def _marks(mesh: Mesh, endpoints: Iterable[Endpoint], version: int) -> str:
         return ""
     remember = [f'iifname "{interface}" ct state new ct mark set ether saddr map {_set(via)}']
     return _chain("remember", "filter", "prerouting", "mangle", remember) + _chain(
-        "return", "route", "output", "mangle", ["ct mark != 0 meta mark set ct mark"]
+        "reply", "route", "output", "mangle", ["ct mark != 0 meta mark set ct mark"]
     )
 
 
