@@ -155,8 +155,7 @@ class KeeperClient:
             reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
             self._pending[ident] = reply
             try:
-                writer.write(_frame(Request(ident, command)))
-                await writer.drain()
+                writer.write(_frame(Request(ident, command)))  # a lost connection shows in the reply alone
                 answer = await reply
             except (OSError, EOFError) as error:
                 if isinstance(command, Shutdown):

@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         try:
             self._reply(Reply(ident, await self._service.execute(command)))
         except ShoalError as error:
-            self._reply(Reply(ident, Failure(type(error).__name__, str(error))))
+            self._reply(Reply(ident, _failure(error)))
         except OSError as error:
             _log.exception("%s failed", type(command).__name__)
             self._reply(Reply(ident, Failure(Internal.__name__, str(error))))
@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
         try:
             session = self._service.session(command.container_id)
         except NotFound as error:
-            self._reply(Reply(ident, Failure(type(error).__name__, str(error))))
+            self._reply(Reply(ident, _failure(error)))
             return
         self._reply(Reply(ident))
         self._attached = _Attached(self._transport, session, command)
@@ -105,6 +105,12 @@ class Connection(asyncio.Protocol):
         message = _encode(reply)
         if not self._transport.is_closing():
             self._transport.write(LENGTH.pack(len(message)) + message)
+
+
+def _failure(error: ShoalError) -> Failure:
+    """The error as its kind: a package's own refinement of one means nothing to the client."""
+    kind = next(base for base in type(error).__mro__ if base.__module__ == ShoalError.__module__)
+    return Failure(kind.__name__, str(error))
 
 
 class _Attached:
