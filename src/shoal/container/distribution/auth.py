@@ -1,5 +1,6 @@
 """Proving to a registry who asks: Basic, and Docker's token protocol (distribution/spec/auth/token and oauth)."""
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,19 @@ _CLIENT_ID = "shoal"
 _OK = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Basic:
+    """A name and a password."""
+
+    name: str
+    password: str
+
+    @property
+    def header(self) -> str:
+        """The Authorization header (RFC 7617)."""
+        return "Basic " + base64.b64encode(f"{self.name}:{self.password}".encode()).decode()
+
+
 class AuthConfig(msgspec.Struct, frozen=True, omit_defaults=True, rename="lower"):
     """What the API's ``X-Registry-Auth`` header and ``POST /auth`` carry (Engine API, AuthConfig)."""
 
@@ -26,16 +40,15 @@ class AuthConfig(msgspec.Struct, frozen=True, omit_defaults=True, rename="lower"
     registrytoken: str = ""
 
     @property
-    def basic(self) -> aiohttp.BasicAuth | None:
+    def basic(self) -> "Basic | None":
         """Name and password, if it holds them, in either of the two forms."""
         if self.username:
-            return aiohttp.BasicAuth(self.username, self.password, "utf-8")
-        if self.auth:
-            try:
-                return aiohttp.BasicAuth.decode(f"Basic {self.auth}", "utf-8")
-            except ValueError:
-                return None
-        return None
+            return Basic(self.username, self.password)
+        try:
+            name, colon, password = base64.b64decode(self.auth, validate=True).decode().partition(":")
+        except ValueError:
+            return None
+        return Basic(name, password) if colon else None
 
 
 ANONYMOUS = AuthConfig()
@@ -81,7 +94,7 @@ async def authorization(
     if challenge.scheme == "basic":
         if (basic := auth.basic) is None:
             raise RegistryError(f"{request}: no basic auth credentials", "UNAUTHORIZED")
-        return basic.encode()
+        return basic.header
     if challenge.scheme != "bearer" or not challenge.parameters.get("realm"):
         raise RegistryError(f"{request}: unsupported authentication scheme {challenge.scheme!r}", "UNAUTHORIZED")
     return f"Bearer {await _fetch_token(session, challenge, auth, scope)}"
@@ -98,7 +111,8 @@ async def _fetch_token(session: aiohttp.ClientSession, challenge: Challenge, aut
         options = {"data": fields | grant}
     else:
         basic = auth.basic
-        options = {"params": fields | ({"account": basic.login} if basic is not None else {}), "auth": basic}
+        options = {"params": fields | ({"account": basic.name} if basic is not None else {})}
+        options["headers"] = {"Authorization": basic.header} if basic is not None else {}
     try:
         async with session.request(method, realm, **options) as response:
             body = await response.read()

@@ -101,6 +101,8 @@ class Repository:
             content = await response.content.read(_MANIFEST_LIMIT + 1)
             while len(content) <= _MANIFEST_LIMIT and (more := await response.content.read(_MANIFEST_LIMIT)):
                 content += more
+            if len(content) > _MANIFEST_LIMIT:
+                raise RegistryError(f"manifest {reference} is larger than {_MANIFEST_LIMIT} bytes")
             declared = response.headers.get("Content-Type", "")
             header = response.headers.get(_DIGEST_HEADER)
         try:

@@ -63,13 +63,14 @@ def _words(text: str) -> list[str]:
 
 def _pairs(keyword: str, text: str) -> dict[str, str]:
     """``a=b c="d e"``, or the old form ``a everything else``."""
-    first = text.split(maxsplit=1)
-    if "=" not in first[0]:
-        if len(first) < 2:
+    words = _words(text)
+    if "=" not in words[0]:
+        name, _, value = text.partition(" ")
+        if not value:
             raise InvalidArgument(f"{keyword} must have two arguments")
-        return {first[0]: first[1]}
+        return {name: value.strip()}
     found: dict[str, str] = {}
-    for word in _words(text):
+    for word in words:
         name, equals, value = word.partition("=")
         if not equals:
             raise InvalidArgument(f"Syntax error - can't find = in {word!r}. Must be of the form: name=value")

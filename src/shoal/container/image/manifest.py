@@ -116,7 +116,7 @@ def media_type_of(content: bytes, declared: str) -> str:
 class _Probe(msgspec.Struct, frozen=True, rename="camel"):
     schema_version: int = 0
     media_type: str = ""
-    manifests: msgspec.Raw | None = None
+    manifests: list[msgspec.Raw] | None = None
 
 
 def _decode(content: bytes, kind: type[T], what: str) -> T:
