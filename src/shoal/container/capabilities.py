@@ -26,23 +26,28 @@ DEFAULT = tuple(
 )
 
 
-def known(last: int) -> tuple[str, ...]:
-    """Those that a kernel has whose ``/proc/sys/kernel/cap_last_cap`` says ``last``."""
-    return ALL[: last + 1]
+def in_mask(mask: int) -> tuple[str, ...]:
+    """The names of a set as ``/proc/<pid>/status`` shows it."""
+    return tuple(name for number, name in enumerate(ALL) if mask >> number & 1)
 
 
-def granted(*, add: Iterable[str], drop: Iterable[str], privileged: bool, kernel: tuple[str, ...]) -> tuple[str, ...]:
-    """The capabilities a container gets, in the kernel's order. Raises InvalidArgument for names that do not exist.
+def granted(*, add: Iterable[str], drop: Iterable[str], privileged: bool, host: tuple[str, ...]) -> tuple[str, ...]:
+    """The capabilities a container gets, in the kernel's order. Raises InvalidArgument for names that do not exist, or
+    are to be added and the ``host`` does not have them to give.
 
     ``drop`` wins over ``add`` where both have the same name; ALL in either stands for the rest, as in Docker.
     """
     if privileged:
-        return kernel
+        return host
     adding, dropping = _named(add), _named(drop)
-    chosen = set(kernel) if "ALL" in adding else set() if "ALL" in dropping else set(DEFAULT)
+    chosen = set(host) if "ALL" in adding else set() if "ALL" in dropping else set(DEFAULT)
+    if missing := sorted(adding - {"ALL"} - set(host)):
+        raise InvalidArgument(
+            f'invalid capability: "{missing[0]}" is not supported by your kernel or not available here'
+        )
     chosen |= adding - {"ALL"}
     chosen -= dropping
-    return tuple(name for name in kernel if name in chosen)
+    return tuple(name for name in host if name in chosen)
 
 
 def _named(names: Iterable[str]) -> set[str]:

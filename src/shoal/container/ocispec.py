@@ -114,8 +114,8 @@ class SpecHost(msgspec.Struct, frozen=True, kw_only=True):
     cgroup: CgroupHost = CgroupHost()
     machine: str = "x86_64"
     """As uname(2) says."""
-    last_capability: int = 40
-    """``/proc/sys/kernel/cap_last_cap``."""
+    capabilities: tuple[str, ...] = capabilities.ALL
+    """What there is to give: what we have ourselves."""
 
 
 def build(wanted: SpecInput, host: SpecHost) -> OciSpec:
@@ -154,7 +154,7 @@ def process(
         add=wanted.cap_add,
         drop=wanted.cap_drop,
         privileged=wanted.privileged or bool(privileged),
-        kernel=capabilities.known(host.last_capability),
+        host=host.capabilities,
     )
     effective = bounding if runs_as.uid == 0 else ()
     environment = wanted.env if env is None else env
@@ -184,7 +184,7 @@ def _linux(wanted: SpecInput, host: SpecHost) -> oci.Linux:
         add=wanted.cap_add,
         drop=wanted.cap_drop,
         privileged=wanted.privileged,
-        kernel=capabilities.known(host.last_capability),
+        host=host.capabilities,
     )
     filtered = wanted.seccomp and not wanted.privileged
     return oci.Linux(
@@ -311,16 +311,13 @@ def _mounts(wanted: SpecInput) -> tuple[oci.Mount, ...]:
 
 
 def _ipc_mounts(wanted: SpecInput) -> tuple[oci.Mount, ...]:
-    """With the host's IPC namespace the host's mounts; with another's, the caller mounts that one's /dev/shm itself."""
+    """Message queues are the IPC namespace's by themselves. Shared memory is a mount: the host's with the host's
+    namespace; with another container's, the caller mounts that one's /dev/shm."""
+    queues = _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev")
     if wanted.namespaces.ipc == HOST:
-        return (
-            oci.Mount(destination="/dev/mqueue", type="bind", source="/dev/mqueue", options=("rbind", "rw")),
-            oci.Mount(destination="/dev/shm", type="bind", source="/dev/shm", options=("rbind", "rw")),
-        )
-    return (
-        _mount("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
-        _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", f"size={wanted.shm_size}"),
-    )
+        return (queues, _mount("/dev/shm", "bind", "/dev/shm", "rbind", "rw"))
+    size = f"size={wanted.shm_size}"
+    return (queues, _mount("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", size))
 
 
 def _mount(destination: str, kind: str, source: str, *options: str) -> oci.Mount:

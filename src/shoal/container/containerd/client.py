@@ -1,20 +1,24 @@
 """One connection to containerd, and the namespace in it that everything of ours lives in."""
 
-from collections.abc import AsyncIterable, AsyncIterator
-from typing import TypeVar
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
+from shoal.aio.tasks import spawn
 from shoal.container.containerd.pb.introspection_pb2 import PluginsRequest, PluginsResponse
 from shoal.container.containerd.pb.version_pb2 import VersionResponse
 from shoal.container.containerd.rpc import Duplex, Streaming, Unary, translated
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)
+T = TypeVar("T")
 
 NAMESPACE = "shoal"
+HANG_UP_SECONDS = 5.0
 
 _VERSION = Unary("containerd.services.version.v1.Version/Version", Empty, VersionResponse)
 _PLUGINS = Unary("containerd.services.introspection.v1.Introspection/Plugins", PluginsRequest, PluginsResponse)
@@ -51,28 +55,39 @@ class Containerd:
         *,
         lease: str = "",
         timeout: float | None = None,
-        wait: bool = False,
+        patient: bool = False,
     ) -> Resp:
-        """Ask, and return the answer. What it makes is held by ``lease``. ``timeout`` in seconds, none by default;
-        ``wait`` waits for the connection instead of failing with Unavailable while there is none."""
+        """Ask, and return the answer. What it makes is held by ``lease``. ``timeout`` in seconds, none by default.
+
+        A call goes to its end even if the caller is cancelled, who has to wait for it: a task whose making is called
+        off halfway leaves mounts behind that containerd knows nothing of. A ``patient`` one, a question that may be
+        answered at any time, is withdrawn instead; it waits for the connection, too, while there is none.
+        """
         stub = self._channel.unary_unary(
             f"/{method.path}",
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.response.FromString,
         )
-        try:
-            return await stub(request, metadata=self._metadata(lease), timeout=timeout, wait_for_ready=wait)
-        except grpc.aio.AioRpcError as error:
-            raise translated(error) from error
 
-    async def stream(self, method: Streaming[Req, Resp], request: Req, *, wait: bool = False) -> AsyncIterator[Resp]:
-        """Ask, and iterate over the answers; ``wait`` as in :meth:`call`."""
+        async def outcome() -> Resp | grpc.aio.AioRpcError:
+            try:
+                return await stub(request, metadata=self._metadata(lease), timeout=timeout, wait_for_ready=patient)
+            except grpc.aio.AioRpcError as error:
+                return error
+
+        answer = await (outcome() if patient else _finished(outcome(), name=method.path))
+        if isinstance(answer, grpc.aio.AioRpcError):
+            raise translated(answer) from answer
+        return answer
+
+    async def stream(self, method: Streaming[Req, Resp], request: Req, *, patient: bool = False) -> AsyncIterator[Resp]:
+        """Ask, and iterate over the answers; ``patient`` as in :meth:`call`."""
         stub = self._channel.unary_stream(
             f"/{method.path}",
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.response.FromString,
         )
-        call = stub(request, metadata=self._metadata(""), wait_for_ready=wait)
+        call = stub(request, metadata=self._metadata(""), wait_for_ready=patient)
         try:
             async for answer in call:
                 yield answer
@@ -103,7 +118,7 @@ class Containerd:
         except grpc.aio.AioRpcError as error:
             raise translated(error) from error
         finally:
-            call.cancel()
+            await _hung_up(call)
 
     async def version(self, *, timeout: float = 5.0) -> str:
         """The server's version; the cheapest way to see that it answers."""
@@ -118,3 +133,28 @@ class Containerd:
     def _metadata(self, lease: str) -> tuple[tuple[str, str], ...]:
         namespace = ("containerd-namespace", self.namespace)
         return (namespace, ("containerd-lease", lease)) if lease else (namespace,)
+
+
+async def _hung_up(call: grpc.aio.StreamStreamCall[Any, Any]) -> None:
+    """End a conversation, and wait until the other side has left it: while it still closes the blob that was being
+    written, an attempt to clear that away fails."""
+    try:
+        async with asyncio.timeout(HANG_UP_SECONDS):
+            if not call.done():
+                await call.done_writing()
+                while await call.read() is not grpc.aio.EOF:
+                    pass
+    except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        pass
+    finally:
+        call.cancel()
+
+
+async def _finished(work: Coroutine[Any, Any, T], *, name: str) -> T:
+    """Do ``work`` to its end; a cancellation takes effect after that."""
+    task = spawn(work, name=name)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

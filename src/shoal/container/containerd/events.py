@@ -23,7 +23,7 @@ async def subscribe(containerd: Containerd, *, clock: Clock) -> AsyncIterator[Ru
     while True:
         yield EventsBegin()
         try:
-            async for envelope in containerd.stream(_SUBSCRIBE, pb.SubscribeRequest(filters=filters), wait=True):
+            async for envelope in containerd.stream(_SUBSCRIBE, pb.SubscribeRequest(filters=filters), patient=True):
                 if (event := decoded(envelope)) is not None:
                     yield event
         except Unavailable:

@@ -67,15 +67,21 @@ KINDS: dict[grpc.StatusCode, type[ShoalError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
 
+_UNKNOWN: dict[str, type[ShoalError]] = {
+    "process already finished": NotFound,
+    "cannot delete a running process": FailedPrecondition,
+    "cannot delete a paused process": FailedPrecondition,
+}
+
 
 def translated(error: grpc.aio.AioRpcError) -> ShoalError:
     """The error of ours that stands for ``error``; the caller chains it.
 
-    A process that has ended meanwhile arrives as UNKNOWN or NOT_FOUND, depending on the version: always NotFound here.
+    Some errors of the shim's arrive as UNKNOWN, or do so in some versions; their texts tell.
     """
     text = error.details() or error.code().name
-    if error.code() is grpc.StatusCode.UNKNOWN and "process already finished" in text:
-        return NotFound(text)
+    if error.code() is grpc.StatusCode.UNKNOWN:
+        return next((kind(text) for words, kind in _UNKNOWN.items() if words in text), Internal(text))
     if error.code() is grpc.StatusCode.CANCELLED:
         # Our own cancellation is asyncio.CancelledError; this one is the server's, on its way down.
         return Unavailable(text)

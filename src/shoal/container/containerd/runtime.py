@@ -114,8 +114,8 @@ class ContainerdRuntime:
             container_id=container_id,
             rootfs=to_pb(await self._snapshots.mounts(container_id)),
             stdin=stdio.stdin,
-            stdout=stdio.stdout,
-            stderr=stdio.stderr,
+            stdout=_output(stdio.stdout, stdio),
+            stderr=_output(stdio.stderr, stdio),
             terminal=stdio.terminal,
         )
         try:
@@ -136,7 +136,7 @@ class ContainerdRuntime:
         request = pb.WaitRequest(container_id=container_id, exec_id=exec_id)
         while True:
             try:
-                answer = await self._containerd.call(_WAIT, request, wait=True)
+                answer = await self._containerd.call(_WAIT, request, patient=True)
                 return ExitStatus(answer.exit_status, moment(answer.exited_at))
             except Unavailable:
                 # The shim goes on while containerd is away; the next one knows it before it answers.
@@ -158,8 +158,8 @@ class ContainerdRuntime:
             container_id=container_id,
             exec_id=exec_id,
             stdin=stdio.stdin,
-            stdout=stdio.stdout,
-            stderr=stdio.stderr,
+            stdout=_output(stdio.stdout, stdio),
+            stderr=_output(stdio.stderr, stdio),
             terminal=stdio.terminal,
             spec=oci_any("Process", process),
         )
@@ -222,6 +222,11 @@ class ContainerdRuntime:
             await self.delete_task(container_id)
         except ShoalError:
             return  # it did not come to be
+
+
+def _output(path: str, stdio: Stdio) -> str:
+    """The shim takes no path at all, or without a terminal both outputs."""
+    return path if path or stdio.terminal or stdio == Stdio() else "/dev/null"
 
 
 def _state(process: task_pb2.Process) -> ProcessState:

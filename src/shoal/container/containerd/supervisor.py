@@ -21,7 +21,7 @@ from shoal.errors import Internal, Unavailable
 _log = logging.getLogger(__name__)
 
 READY_SECONDS = 30.0
-STOP_SECONDS = 10.0
+PATIENCE_SECONDS = 10.0
 BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
 SHIM_SOCKETS = Path("/run/containerd/s")
 LOG_BYTES = 8 << 20
@@ -71,10 +71,19 @@ class ContainerdSupervisor:
     """Keeps one containerd running from :meth:`start` to :meth:`stop`.
 
     ``root`` holds what must survive a reboot (``<data-root>/containerd``), ``state`` what must not
-    (``<exec-root>/containerd``): the socket, the pid file, the configuration, the log.
+    (``<exec-root>/containerd``): the socket, the pid file, the configuration, the log. ``patience``, in seconds, is for
+    one that was found and does not answer, and one that shall end and does not.
     """
 
-    def __init__(self, *, root: Path, state: Path, clock: Clock, binary: str = "containerd") -> None:
+    def __init__(
+        self,
+        *,
+        root: Path,
+        state: Path,
+        clock: Clock,
+        binary: str = "containerd",
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
         self.root = root
         self.state = state
         self.socket = state / "containerd.sock"
@@ -83,6 +92,7 @@ class ContainerdSupervisor:
         self._ttrpc_socket = state / "containerd.sock.ttrpc"
         self._config = state / "config.toml"
         self._binary = binary
+        self._patience = patience
         self._clock = clock
         self._process: _Process | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -159,7 +169,7 @@ class ContainerdSupervisor:
         if str(self._config).encode() not in process.command():
             process.close()  # the number belongs to somebody else by now
             return None
-        if await self._answers(process, seconds=5.0):
+        if await self._answers(process, seconds=self._patience):
             return process
         await self._end(process)
         return None
@@ -179,7 +189,10 @@ class ContainerdSupervisor:
                 )
             except FileNotFoundError as error:
                 raise Unavailable(f"{self._binary} is not installed") from error
-        process = _Process.open(child.pid, child)
+        try:
+            process = _Process.open(child.pid, child)
+        except ProcessLookupError as error:  # dead already, and reaped
+            raise self._failure() from error
         self.pid_file.write_text(f"{child.pid}\n")
         try:
             if await self._answers(process, seconds=READY_SECONDS):
@@ -188,8 +201,11 @@ class ContainerdSupervisor:
             await self._end(process)
             raise
         await self._end(process)
+        raise self._failure()
+
+    def _failure(self) -> Unavailable:
         tail = self.log_file.read_bytes()[-500:].decode(errors="replace").strip()
-        raise Unavailable(f"containerd did not start: {tail}")
+        return Unavailable(f"containerd did not start: {tail}")
 
     async def _answers(self, process: "_Process", *, seconds: float) -> bool:
         """Whether it serves, asked until it does, ends, or ``seconds`` are over."""
@@ -208,7 +224,7 @@ class ContainerdSupervisor:
     async def _end(self, process: "_Process") -> None:
         process.signal(signal.SIGTERM)
         try:
-            async with asyncio.timeout(STOP_SECONDS):
+            async with asyncio.timeout(self._patience):
                 await process.ended()
         except TimeoutError:
             process.signal(signal.SIGKILL)
