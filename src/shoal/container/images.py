@@ -90,7 +90,7 @@ class ImageStore:
         self._snapshots = snapshots
         self._registry = registry
         self._clock = clock
-        self._layers = Layers(containerd=containerd, content=content, snapshots=snapshots)
+        self._layers = Layers(containerd=containerd, content=content, snapshots=snapshots, clock=clock)
         self._catalogue = Catalogue(content=content, records=records, snapshots=snapshots)
         self._names = Names(records=records, catalogue=self._catalogue)
         self._transfers = Transfers(

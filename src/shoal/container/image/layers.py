@@ -5,9 +5,10 @@ A manifest's labels hold its config and layers, the config's label holds the top
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
+from shoal.aio.clock import Clock
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.content import ContentStore
 from shoal.container.containerd.images import Descriptor as Target
@@ -16,7 +17,7 @@ from shoal.container.containerd.unpack import unpack_layer
 from shoal.container.image.config import ImageConfig, chain_ids, parse_config
 from shoal.container.image.manifest import Descriptor, Manifest
 from shoal.container.image.progress import LayerReport
-from shoal.errors import InvalidArgument
+from shoal.errors import InvalidArgument, Unavailable
 
 _PARALLEL = 3
 """As many downloads at a time as dockerd makes (``--max-concurrent-downloads``)."""
@@ -29,7 +30,8 @@ Fetch = Callable[[Descriptor], AsyncIterator[bytes]]
 class Layers:
     """Stores and unpacks; a blob or a layer that two ask for at a time is fetched and unpacked once."""
 
-    def __init__(self, *, containerd: Containerd, content: ContentStore, snapshots: Snapshots) -> None:
+    def __init__(self, *, containerd: Containerd, content: ContentStore, snapshots: Snapshots, clock: Clock) -> None:
+        self._clock = clock
         self._containerd = containerd
         self._content = content
         self._snapshots = snapshots
@@ -37,8 +39,7 @@ class Layers:
 
     async def store_config(self, descriptor: Descriptor, fetch: Fetch, lease: str) -> ImageConfig:
         """Store the config, labelled for the snapshots to come. Raises :class:`InvalidArgument` when it is none."""
-        async with self._locks.holding(descriptor.digest):
-            await self._content.ingest(descriptor.digest, fetch(descriptor), size=descriptor.size, lease=lease)
+        await self._ingest(descriptor, lambda: fetch(descriptor), lease)
         config = parse_config(await self._content.read_all(descriptor.digest))
         if chain := chain_ids(config.rootfs.diff_ids):
             # Before the snapshots are looked at: what is there already cannot go from now on.
@@ -50,7 +51,7 @@ class Layers:
         """Store the manifest, with the labels that hold its blobs."""
         held = (manifest.config, *manifest.layers)
         labels = {f"containerd.io/gc.ref.content.{index}": blob.digest for index, blob in enumerate(held)}
-        await self._content.ingest(descriptor.digest, content, labels=labels, lease=lease)
+        await self._ingest(descriptor, lambda: content, lease, labels)
 
     async def bring(
         self, manifest: Manifest, config: ImageConfig, fetch: Fetch, *, lease: str, report: LayerReport
@@ -68,9 +69,8 @@ class Layers:
         turns = asyncio.Semaphore(_PARALLEL)
 
         async def download(index: int, blob: Descriptor) -> None:
-            async with turns, self._locks.holding(blob.digest):
-                data = _counted(fetch(blob), index, report)
-                await self._content.ingest(blob.digest, data, size=blob.size, lease=lease)
+            async with turns:
+                await self._ingest(blob, lambda: _counted(fetch(blob), index, report), lease)
             report.received(index)
 
         try:
@@ -93,6 +93,24 @@ class Layers:
             return
         for index, (blob, diff_id) in enumerate(zip(manifest.layers, diff_ids, strict=True)):
             await self._unpack(blob, diff_id, chain[:index], lease)
+
+    async def _ingest(
+        self,
+        blob: Descriptor,
+        data: Callable[[], bytes | AsyncIterator[bytes]],
+        lease: str,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store a blob, or bring the one that is here under the lease; ``data`` is only read if it is not."""
+        async with self._locks.holding(blob.digest):
+            for patience in (0.05, 0.2, 0.5, 1.0, 0.0):
+                try:
+                    return await self._content.ingest(blob.digest, data(), size=blob.size, labels=labels, lease=lease)
+                except Unavailable as error:
+                    # A write that was broken off a moment ago: containerd still has it open.
+                    if "locked" not in str(error) or not patience:
+                        raise
+                    await self._clock.sleep(patience)
 
     async def _unpack(self, blob: Descriptor, diff_id: str, below: list[str], lease: str) -> None:
         parent = below[-1] if below else ""
