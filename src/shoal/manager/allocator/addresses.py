@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from shoal.errors import Conflict
-from shoal.manager.allocator.ipam import Pool
+from shoal.objects.ipam import Pool
 from shoal.objects.network import Network
 
 

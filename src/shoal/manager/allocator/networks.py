@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from shoal.errors import FailedPrecondition
-from shoal.manager.allocator.ipam import Net, free_subnet
 from shoal.objects.cluster import Cluster
+from shoal.objects.ipam import Net, free_subnet
 from shoal.objects.meta import Driver
 from shoal.objects.network import VXLAN_IDS, IPAMConfig, IPAMOptions, Network
 
