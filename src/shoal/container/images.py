@@ -255,6 +255,11 @@ class ImageStore:
             found[-1] = HistoryItem(image.id, last.created, last.created_by, last.comment, tuple(image.tags), last.size)
         return found[::-1]
 
+    async def layers_size(self) -> int:
+        """What all layers take unpacked, in bytes; those that images share count once."""
+        keys = {key for image in await self._catalogue.images() for key in image.chain_ids}
+        return sum([(await self._snapshots.usage(key)).size for key in keys])
+
     async def unpack(self, image: Image) -> str:
         """Make sure its layers are unpacked; returns the snapshot to stand a container's on, empty for no layers."""
         if image.chain_id and not await self._snapshots.exists(image.chain_id):

@@ -173,6 +173,7 @@ def test_import_inspect_and_remove(tmp_path: Path) -> None:
         assert (image.tags, image.digests) == (["bb:1"], [])
         assert (image.run_config.cmd, image.run_config.exposed_ports) == (["/bin/sh"], {"80/tcp": {}})
         assert image.size >= 3 << 20
+        assert await fresh.store.layers_size() == image.size
         short = image.id[7:19]
         for text in ("bb:1", image.id, image.id[7:], short, f"sha256:{short}", "docker.io/library/bb:1"):
             assert (await fresh.store.inspect(text)).id == image.id

@@ -1,6 +1,7 @@
 """What registries and the way to them answer when it goes wrong, in the words of Docker."""
 
 import errno
+import socket
 import ssl
 from http import HTTPStatus
 
@@ -95,7 +96,8 @@ def unreachable(method: str, url: str, error: Exception) -> RegistryUnreachable:
 def _reason(error: Exception) -> str:
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return f"dial tcp: lookup {error.host}: no such host"
+            reason = "server misbehaving" if error.os_error.errno == socket.EAI_AGAIN else "no such host"
+            return f"dial tcp: lookup {error.host}: {reason}"
         case aiohttp.ClientConnectorCertificateError():
             return _certificate_reason(error.certificate_error)
         case aiohttp.ClientConnectorSSLError():

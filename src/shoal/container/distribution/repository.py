@@ -17,7 +17,8 @@ from shoal.container.distribution.hosts import Host
 from shoal.container.image.manifest import INDEXES, MANIFESTS, SCHEMA1_MANIFESTS, Descriptor, digest_of, media_type_of
 from shoal.errors import InvalidArgument
 
-CHUNK = 1 << 20
+_CHUNK = 256 << 10
+"""Bytes read at a time: hashing more would hold up the event loop."""
 _ACCEPT = ", ".join(sorted(MANIFESTS | INDEXES))
 _ATTEMPTS = 5
 _MANIFEST_LIMIT = 4 << 20
@@ -88,11 +89,6 @@ class Repository:
                 reason = f"{response.status} {response.reason}"
                 raise RegistryError(f"login attempt to {url} failed with status: {reason}", "UNAUTHORIZED")
 
-    async def digest(self, reference: str) -> str | None:
-        """The digest that a tag has now, without its content; None when the registry does not say."""
-        async with self._request("HEAD", self._url("manifests", reference), headers={"Accept": _ACCEPT}) as response:
-            return response.headers.get(_DIGEST_HEADER) if response.status == 200 else None
-
     async def document(self, reference: str) -> Document:
         """The manifest or index of a tag or a digest, verified."""
         url = self._url("manifests", reference)
@@ -158,7 +154,7 @@ class Repository:
             await _expect(response, 200, 206)
             skip = position if response.status == 200 else 0
             try:
-                async for chunk in response.content.iter_chunked(CHUNK):
+                async for chunk in response.content.iter_chunked(_CHUNK):
                     if skip:
                         skip, chunk = max(0, skip - len(chunk)), chunk[skip:]
                     if chunk:
