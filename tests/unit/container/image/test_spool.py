@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from shoal.container.image.spool import Spool, compressed_as
@@ -48,9 +48,7 @@ def test_each_compression(pack: Callable[[bytes], bytes], tmp_path: Path) -> Non
 
 @given(st.binary(max_size=200), st.integers(1, 50))
 def test_plain_data_stays(tmp_path_factory: pytest.TempPathFactory, data: bytes, size: int) -> None:
-    if compressed := data[:2] == b"\x1f\x8b" or data[:3] == b"BZh":
-        assert compressed
-        return
+    assume(not data.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")))
     assert spooled(data, tmp_path_factory.getbasetemp(), size) == data
 
 
