@@ -99,6 +99,14 @@ def usage(pid: int, *, root: Path = ROOT, proc: Path = Path("/proc")) -> Usage:
     return _usage_v1(folders)
 
 
+def oom_kills(path: str, root: Path = ROOT) -> int:
+    """How often the kernel killed something in the cgroup ``path`` for want of memory; it is there until the task is
+    deleted. The events that say so miss what happens right after a start."""
+    if (root / "cgroup.controllers").exists():
+        return _table(root / path.lstrip("/") / "memory.events").get("oom_kill", 0)
+    return _table(root / "memory" / path.lstrip("/") / "memory.oom_control").get("oom_kill", 0)
+
+
 def _usage_v2(folder: Path) -> Usage:
     cpu = _table(folder / "cpu.stat")
     events = _table(folder / "memory.events")

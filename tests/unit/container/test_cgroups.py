@@ -26,7 +26,7 @@ def test_version_2(tmp_path: Path) -> None:
             "nr_periods 4\nnr_throttled 2\nthrottled_usec 5\n",
             "cg/shoal/x/memory.current": "4096\n",
             "cg/shoal/x/memory.max": "max\n",
-            "cg/shoal/x/memory.events": "low 0\nmax 3\n",
+            "cg/shoal/x/memory.events": "low 0\nmax 3\noom_kill 2\n",
             "cg/shoal/x/memory.stat": "anon 1\ninactive_file 2\n",
             "cg/shoal/x/pids.current": "5\n",
             "cg/shoal/x/pids.max": "10\n",
@@ -41,6 +41,7 @@ def test_version_2(tmp_path: Path) -> None:
     assert (found.pids, found.pids_limit) == (5, 10)
     assert found.disks == (DiskUse(8, 0, 1, 2, 3, 4), DiskUse(254, 1))
     assert cgroups.detect(tmp_path / "cg") == CgroupHost(2, swap=True)
+    assert cgroups.oom_kills("/shoal/x", tmp_path / "cg") == 2
 
 
 def test_version_1_with_controllers_together_and_apart(tmp_path: Path) -> None:
