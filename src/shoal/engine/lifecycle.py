@@ -1,0 +1,459 @@
+"""Running containers: start, stop, what follows an exit, and taking over what runs after a restart of shoald.
+
+A container's process is watched by a task of its own, which outlasts restarts of the runtime. When it has ended, its
+output is drained into the log, the record says so, waiters are woken, and only then its task and sandbox are cleared
+away: nobody who waits for a result has to wait for the cleaning.
+"""
+
+import asyncio
+import logging
+import signal
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from shoal.aio.clock import Clock
+from shoal.aio.tasks import cancel, spawn
+from shoal.container import oci, ocispec, rootfs, user
+from shoal.container.ocispec import SpecHost
+from shoal.container.runtime import ExitStatus, ProcessStatus, Runtime, Stdio
+from shoal.engine import files, mounts
+from shoal.engine.discovery import Discovery, answers
+from shoal.engine.events import Events
+from shoal.engine.networks import NodeNetworks, Want
+from shoal.engine.records import Records
+from shoal.engine.signals import parse_signal
+from shoal.engine.spec import spec_input
+from shoal.engine.waiting import Condition, Waiters
+from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, NotModified, ShoalError
+from shoal.keeper.client import KeeperClient
+from shoal.objects.base import parse_time, timestamp
+from shoal.objects.container import Container, ContainerState, Sandbox
+from shoal.objects.results import ExitResult
+from shoal.wire.keeper import LogDriver, LogOptions
+from shoal.wire.keeper import Stdio as KeeperStdio
+
+_log = logging.getLogger(__name__)
+
+_STOP_SECONDS = 10
+# Between restarts by a container's own policy: 100 ms, doubled each time, and from the beginning after 10 s of running.
+_BACKOFF_FIRST, _BACKOFF_LAST, _BACKOFF_RESET = 0.1, 60.0, 10.0
+
+
+class Lifecycle:
+    """Starts and ends the containers of a node."""
+
+    def __init__(
+        self,
+        *,
+        records: Records,
+        runtime: Runtime,
+        networks: NodeNetworks,
+        discovery: Discovery,
+        keeper: KeeperClient,
+        resolver: files.HostResolver,
+        events: Events,
+        clock: Clock,
+        spec_host: SpecHost,
+        containers_root: Path,
+        stdio_root: Path,
+        netns_root: Path,
+        cgroup_parent: str,
+    ) -> None:
+        self._records = records
+        self._runtime = runtime
+        self._networks = networks
+        self._discovery = discovery
+        self._keeper = keeper
+        self._resolver = resolver
+        self._events = events
+        self._clock = clock
+        self._spec_host = spec_host
+        self._containers_root = containers_root
+        self._stdio_root = stdio_root
+        self._netns_root = netns_root
+        self._cgroup_parent = cgroup_parent
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._cleanups: dict[str, asyncio.Task[None]] = {}
+        self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._backoff: dict[str, float] = {}
+        self.waiters = Waiters()
+        self.on_auto_remove: Callable[[str], Awaitable[None]] | None = None
+
+    def lock(self, container_id: str) -> asyncio.Lock:
+        """Held over every change of a container that a user asks for."""
+        return self._locks[container_id]
+
+    def forget(self, container_id: str) -> None:
+        """The container is removed: nothing about it is kept."""
+        self._locks.pop(container_id, None)
+        self._backoff.pop(container_id, None)
+        self.waiters.removed(container_id)
+
+    async def start(self, ref: str) -> None:
+        """Run a container. Raises NotModified when it runs, Conflict when it is paused, and what keeps it from
+        running, with the runtime's own words."""
+        container = self._records.get(ref)
+        async with self.lock(container.id):
+            container = self._records.get(container.id)
+            if container.state.paused:
+                raise Conflict("cannot start a paused container, try unpause instead")
+            if container.is_running:
+                raise NotModified(f"container {container.id} is running already")
+            await self.settle(container.id)
+            await self._records.put(replace(container, has_been_stopped=False))
+            await self._start(self._records.get(container.id))
+
+    async def settle(self, container_id: str) -> None:
+        """Wait until what an earlier exit left is cleared away, and call off a restart that is due."""
+        await cancel(self._restarts.pop(container_id, None))
+        if (cleanup := self._cleanups.get(container_id)) is not None:
+            await asyncio.shield(cleanup)
+
+    async def _start(self, container: Container) -> None:
+        try:
+            pid = await self._launch(container)
+        except BaseException as error:
+            await self._give_up(container.id, error)
+            raise
+        container = self._records.get(container.id)
+        state = ContainerState(status="running", running=True, pid=pid, started_at=timestamp(self._clock.now()))
+        container = await self._records.put(replace(container, state=state))
+        self._watches[container.id] = spawn(self._watch(container.id), name=f"watch {container.name}")
+        self._events.of_container("start", container)
+
+    async def _launch(self, container: Container) -> int:
+        (container, network), _ = await asyncio.gather(self._plug(container), self.open_stdio(container))
+        spec = await self._spec(container, network)
+        pid = await self._runtime.create_task(container.id, self._stdio(container), spec=spec)
+        await self._runtime.start(container.id)
+        return pid
+
+    async def _give_up(self, container_id: str, error: BaseException) -> None:
+        """Clear away what a start that failed has made, and keep the reason in the record."""
+        container = self._records.get(container_id)
+        await self._clear(container)
+        text = str(error)
+        code = 127 if "no such file or directory" in text or "executable file not found" in text else 128
+        code = 126 if "permission denied" in text else code
+        state = replace(container.state, status="created", running=False, pid=0, exit_code=code, error=text)
+        await self._records.put(replace(self._records.get(container_id), state=state))
+
+    async def _plug(self, container: Container) -> tuple[Container, str]:
+        """The container's sandbox, and the network namespace for the runtime."""
+        mode = container.host_config.network_mode
+        if mode == "host":
+            return container, ocispec.HOST
+        if mode.startswith("container:"):
+            other = self._records.get(mode.partition(":")[2])
+            if not other.is_running:
+                raise Conflict(f"cannot join network of a non running container: {other.id}")
+            return container, f"/proc/{other.state.pid}/ns/net"
+        wants = [
+            Want(
+                network_id=settings.network_id,
+                addresses=_asked_addresses(container, name),
+                aliases=tuple(settings.aliases or ()),
+                mac=(settings.mac_address or container.config.mac_address or ""),
+            )
+            for name, settings in container.networks.items()
+            if name != "none"
+        ]
+        asked = container.sandbox or Sandbox(netns=self._netns_name(container))
+        sandbox = await self._networks.plug(
+            container.id,
+            netns=asked.netns,
+            owner=f"task {container.name}" if container.task_id else f"container {container.name}",
+            wants=wants,
+            ports=asked.ports,
+            on_mesh=asked.uses_mesh,
+        )
+        container = await self._records.put(replace(container, sandbox=sandbox))
+        path = str(self._netns_root / sandbox.netns)
+        await self._discovery.serve(container, sandbox, path)
+        return container, path
+
+    def _netns_name(self, container: Container) -> str:
+        """The container's name, unless something else there is called so."""
+        taken = {sandbox.netns for sandbox in self._networks.sandboxes.values()}
+        if container.name in taken or (self._netns_root / container.name).exists():
+            return f"{container.name}-{container.short_id}"
+        return container.name
+
+    async def _spec(self, container: Container, network: str) -> oci.OciSpec:
+        sandbox = container.sandbox
+        embedded = any(answers(e.network_name) for e in (sandbox.endpoints if sandbox else []))
+        folder = self._containers_root / container.id
+        shared = container.host_config.network_mode.partition("container:")[2]
+        if not shared:
+            await asyncio.to_thread(
+                files.write,
+                folder,
+                hostname=container.config.hostname,
+                hosts_text=files.hosts(container, sandbox),
+                resolv=files.resolv_conf(container, self._resolver, embedded=embedded),
+            )
+        else:
+            folder = self._containers_root / self._records.get(shared).id
+        own = [
+            oci.Mount(
+                destination=f"/etc/{name}", type="bind", source=str(folder / name), options=("rbind", "rprivate", "rw")
+            )
+            for name in ("resolv.conf", "hostname", "hosts")
+        ]
+        wanted = mounts.wanted(container.config, container.host_config)
+        mounted = mounts.oci_mounts(container.mounts, [m for m in wanted if m.type == "tmpfs"])
+        taken = {mount.destination for mount in mounted}
+        return ocispec.build(
+            spec_input(
+                container,
+                user=await self._user(container),
+                network=network,
+                mounts=[mount for mount in own if mount.destination not in taken] + mounted,
+                pid_of={ref: self._records.get(ref).state.pid for ref in _shared_with(container)},
+                cgroup_parent=self._cgroup_parent,
+            ),
+            self._spec_host,
+        )
+
+    async def _user(self, container: Container) -> user.ResolvedUser:
+        wanted, added = container.config.user, container.host_config.group_add or []
+        layers = await self._runtime.rootfs(container.id)
+        passwd, group = await asyncio.to_thread(
+            lambda: (rootfs.read_text(layers, "etc/passwd"), rootfs.read_text(layers, "etc/group"))
+        )
+        return user.resolve(wanted, passwd=passwd, group=group, add=added)
+
+    def _stdio(self, container: Container) -> Stdio:
+        paths = self._fifos(container)
+        return Stdio(
+            stdin=paths.stdin or "", stdout=paths.stdout, stderr=paths.stderr or "", terminal=container.config.tty
+        )
+
+    def _fifos(self, container: Container) -> KeeperStdio:
+        folder, config, log = self._stdio_root / container.id, container.config, container.host_config.log_config
+        return KeeperStdio(
+            container_id=container.id,
+            stdout=str(folder / "stdout"),
+            stderr=None if config.tty else str(folder / "stderr"),
+            stdin=str(folder / "stdin") if config.open_stdin else None,
+            tty=config.tty,
+            stdin_once=config.stdin_once and not config.tty,
+            log=LogOptions(
+                path=container.log_path,
+                driver=LogDriver.NONE if log.type == "none" else LogDriver.JSON_FILE,
+                max_size=_bytes(log.config.get("max-size")),
+                max_file=int(log.config.get("max-file") or 1),
+            ),
+        )
+
+    async def open_stdio(self, container: Container) -> None:
+        """Have the keeper hold the container's streams; again is fine."""
+        (self._containers_root / container.id).mkdir(mode=0o710, parents=True, exist_ok=True)
+        (self._stdio_root / container.id).mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self._keeper.open(self._fifos(container))
+
+    async def stop(self, ref: str, *, timeout: int | None = None, signal_name: str | None = None) -> None:
+        """Ask the process to end, and kill it when it has not after ``timeout`` seconds (-1: never).
+
+        :raises NotModified: it does not run.
+        """
+        container = self._records.get(ref)
+        async with self.lock(container.id):
+            container = self._records.get(container.id)
+            await self.settle(container.id)
+            if not container.is_running:
+                raise NotModified(f"container {container.id} is not running")
+            await self._records.put(replace(container, has_been_stopped=True))
+            await self._end(container, timeout=timeout, signal_name=signal_name)
+            self._events.of_container("stop", container)
+
+    async def _end(self, container: Container, *, timeout: int | None, signal_name: str | None) -> None:
+        number = parse_signal(signal_name or container.config.stop_signal or "SIGTERM")
+        if timeout is None:
+            timeout = container.config.stop_timeout if container.config.stop_timeout is not None else _STOP_SECONDS
+        gone = self.waiters.wait(container.id, Condition.NEXT_EXIT)
+        if container.state.paused:
+            await self._runtime.resume(container.id)
+        try:
+            await self._signal(container, number)
+            try:
+                async with asyncio.timeout(timeout if timeout >= 0 else None):
+                    await asyncio.shield(gone)
+                    return
+            except TimeoutError:
+                await self._signal(container, signal.SIGKILL)
+                await gone
+        except NotFound:
+            await gone
+
+    async def _signal(self, container: Container, number: int) -> None:
+        self._events.of_container("kill", container, signal=str(number))
+        await self._runtime.kill(container.id, number)
+
+    async def kill(self, ref: str, signal_name: str) -> None:
+        """Send a signal. Raises Conflict when the container does not run."""
+        container = self._records.get(ref)
+        number = parse_signal(signal_name or "KILL")
+        if not container.is_running:
+            raise Conflict(f"cannot kill container: {ref}: container {container.id} is not running")
+        if number in (signal.SIGKILL, parse_signal(container.config.stop_signal or "SIGTERM")):
+            container = await self._records.put(replace(container, has_been_stopped=True))
+        await cancel(self._restarts.pop(container.id, None))
+        if number == signal.SIGKILL and container.state.paused:
+            await self._runtime.resume(container.id)
+        gone = self.waiters.wait(container.id, Condition.NEXT_EXIT) if number == signal.SIGKILL else None
+        await self._signal(container, number)
+        if gone is not None:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await gone
+
+    async def restart(self, ref: str, *, timeout: int | None = None, signal_name: str | None = None) -> None:
+        """Stop it if it runs, then start it."""
+        container = self._records.get(ref)
+        async with self.lock(container.id):
+            container = self._records.get(container.id)
+            await self.settle(container.id)
+            if container.is_running:
+                await self._records.put(replace(container, has_been_stopped=True))
+                await self._end(container, timeout=timeout, signal_name=signal_name)
+                await self.settle(container.id)
+            await self._records.put(replace(self._records.get(container.id), has_been_stopped=False))
+            await self._start(self._records.get(container.id))
+            self._events.of_container("restart", self._records.get(container.id))
+
+    async def pause(self, ref: str, *, paused: bool) -> None:
+        """Freeze or thaw. Raises Conflict in Docker's words when that is not possible now."""
+        container = self._records.get(ref)
+        async with self.lock(container.id):
+            container = self._records.get(container.id)
+            if not container.is_running:
+                raise Conflict(f"container {container.id} is not running")
+            if container.state.paused == paused:
+                raise Conflict(f"Container {container.id} is {'already' if paused else 'not'} paused")
+            await (self._runtime.pause(container.id) if paused else self._runtime.resume(container.id))
+            state = replace(container.state, paused=paused, status="paused" if paused else "running")
+            container = await self._records.put(replace(container, state=state))
+            self._events.of_container("pause" if paused else "unpause", container)
+
+    async def _watch(self, container_id: str) -> None:
+        status = await self._runtime.wait(container_id)
+        await self._exited(container_id, status)
+
+    async def _exited(self, container_id: str, status: ExitStatus) -> None:
+        await self._keeper.drained(container_id)
+        container = self._records.get(container_id)
+        state = replace(
+            container.state,
+            status="exited",
+            running=False,
+            paused=False,
+            pid=0,
+            exit_code=status.code,
+            finished_at=timestamp(status.at),
+        )
+        container = await self._records.put(replace(container, state=state))
+        self._watches.pop(container_id, None)
+        self._cleanups[container_id] = spawn(self._after_exit(container), name=f"clear {container.name}")
+        self._events.of_container("die", container, exitCode=str(status.code))
+        self.waiters.exited(container_id, ExitResult(code=status.code))
+
+    async def _after_exit(self, container: Container) -> None:
+        try:
+            await self._clear(container)
+        finally:
+            self._cleanups.pop(container.id, None)
+        container = self._records.find(container.id) or container
+        if container.host_config.auto_remove and self.on_auto_remove is not None:
+            await self.on_auto_remove(container.id)
+        elif _restarts(container):
+            self._restarts[container.id] = spawn(self._restart_later(container), name=f"restart {container.name}")
+
+    async def _restart_later(self, container: Container) -> None:
+        delay = min(self._backoff.get(container.id, _BACKOFF_FIRST / 2) * 2, _BACKOFF_LAST)
+        if _ran_for(container) > _BACKOFF_RESET:
+            delay = _BACKOFF_FIRST
+        self._backoff[container.id] = delay
+        await self._records.put(
+            replace(container, state=replace(container.state, status="restarting", restarting=True))
+        )
+        await self._clock.sleep(delay)
+        async with self.lock(container.id):
+            self._restarts.pop(container.id, None)
+            current = self._records.find(container.id)
+            if current is None or current.has_been_stopped or current.is_running:
+                return
+            current = await self._records.put(replace(current, restart_count=current.restart_count + 1))
+            try:
+                await self._start(current)
+            except ShoalError as error:
+                _log.warning("container %s could not be restarted: %s", current.name, error)
+
+    async def _clear(self, container: Container) -> None:
+        """Remove the runtime's task, the sandbox and the streams; what is gone already is no error."""
+        await self._discovery.withdraw(container.id)
+        try:
+            await self._runtime.delete_task(container.id)
+        except (NotFound, FailedPrecondition) as error:
+            _log.debug("the task of %s: %s", container.name, error)
+        await self._networks.unplug(container.id)
+        await self._keeper.close(container.id)
+
+    async def restore(self) -> None:
+        """After a restart of shoald: containers that still run go on being watched, the others have ended meanwhile."""
+        alive = {state.id: state.process for state in await self._runtime.list()}
+        for container in list(self._records.running()):
+            process = alive.get(container.id)
+            if process is not None and process.status in (ProcessStatus.RUNNING, ProcessStatus.PAUSED):
+                self._watches[container.id] = spawn(self._watch(container.id), name=f"watch {container.name}")
+                continue
+            status = process.exit if process is not None and process.exit else ExitStatus(255, self._clock.now())
+            await self._exited(container.id, status)
+
+    async def stop_watching(self) -> None:
+        """shoald ends: leave the containers as they are."""
+        await cancel(*self._watches.values(), *self._restarts.values())
+        for cleanup in list(self._cleanups.values()):
+            await asyncio.shield(cleanup)
+
+
+def _asked_addresses(container: Container, name: str) -> tuple[str, ...]:
+    asked = container.networks[name].ipam_config
+    if asked is None:
+        return ()
+    return tuple(address for address in (asked.ipv4_address, asked.ipv6_address) if address)
+
+
+def _shared_with(container: Container) -> list[str]:
+    host = container.host_config
+    return [mode.partition(":")[2] for mode in (host.pid_mode, host.ipc_mode) if mode.startswith("container:")]
+
+
+def _restarts(container: Container) -> bool:
+    policy = container.host_config.restart_policy
+    if container.has_been_stopped or container.task_id:
+        return False
+    if policy.name == "on-failure":
+        tries = policy.maximum_retry_count
+        return container.state.exit_code != 0 and (not tries or container.restart_count < tries)
+    return policy.name in ("always", "unless-stopped")
+
+
+def _ran_for(container: Container) -> float:
+    return (parse_time(container.state.finished_at) - parse_time(container.state.started_at)).total_seconds()
+
+
+def _bytes(text: str | None) -> int:
+    """A size as in ``max-size=10m``; -1 for none. Raises InvalidArgument."""
+    if not text:
+        return -1
+    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    word = text.lower().removesuffix("b")
+    factor = units.get(word[-1:], 1)
+    number = word[:-1] if word[-1:] in units else word
+    if not number.isdecimal():
+        raise InvalidArgument(f"invalid size: '{text}'")
+    return int(number) * factor
