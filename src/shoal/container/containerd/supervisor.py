@@ -16,6 +16,7 @@ from pathlib import Path
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container.containerd.client import Containerd
+from shoal.container.containerd.process import Process
 from shoal.errors import Internal, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ class ContainerdSupervisor:
         self._binary = binary
         self._patience = patience
         self._clock = clock
-        self._process: _Process | None = None
+        self._process: Process | None = None
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -150,7 +151,7 @@ class ContainerdSupervisor:
             except Unavailable as error:
                 _log.error("containerd does not come up again: %s", error)
 
-    async def _ended_while_trimming(self, process: "_Process") -> None:
+    async def _ended_while_trimming(self, process: Process) -> None:
         """Wait for its end; meanwhile its log, into which the shims write too, does not outgrow ``LOG_BYTES``."""
         while True:
             try:
@@ -160,10 +161,10 @@ class ContainerdSupervisor:
                 if self.log_file.stat().st_size > LOG_BYTES:
                     os.truncate(self.log_file, 0)  # all its writers append
 
-    async def _adopted(self) -> "_Process | None":
+    async def _adopted(self) -> Process | None:
         """The containerd of the pid file, if it is ours and answers; one that is ours and does not is ended."""
         try:
-            process = _Process.open(int(self.pid_file.read_text()))
+            process = Process.open(int(self.pid_file.read_text()))
         except (FileNotFoundError, ValueError, ProcessLookupError):
             return None
         if str(self._config).encode() not in process.command():
@@ -174,26 +175,14 @@ class ContainerdSupervisor:
         await self._end(process)
         return None
 
-    async def _launched(self) -> "_Process":
+    async def _launched(self) -> Process:
         self.socket.unlink(missing_ok=True)
-        with self.log_file.open("ab") as log:
-            try:
-                child = await asyncio.create_subprocess_exec(
-                    self._binary,
-                    "--config",
-                    str(self._config),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
-            except FileNotFoundError as error:
-                raise Unavailable(f"{self._binary} is not installed") from error
+        arguments = [self._binary, "--config", str(self._config)]
         try:
-            process = _Process.open(child.pid, child)
-        except ProcessLookupError as error:  # dead already, and reaped
-            raise self._failure() from error
-        self.pid_file.write_text(f"{child.pid}\n")
+            process = Process.spawn(arguments, log=self.log_file)
+        except OSError as error:
+            raise Unavailable(f"{self._binary} cannot be run: {error.strerror}") from error
+        self.pid_file.write_text(f"{process.pid}\n")
         try:
             if await self._answers(process, seconds=READY_SECONDS):
                 return process
@@ -207,7 +196,7 @@ class ContainerdSupervisor:
         tail = self.log_file.read_bytes()[-500:].decode(errors="replace").strip()
         return Unavailable(f"containerd did not start: {tail}")
 
-    async def _answers(self, process: "_Process", *, seconds: float) -> bool:
+    async def _answers(self, process: Process, *, seconds: float) -> bool:
         """Whether it serves, asked until it does, ends, or ``seconds`` are over."""
         deadline = self._clock.monotonic() + seconds
         async with _connection(self.socket) as containerd:
@@ -221,7 +210,7 @@ class ContainerdSupervisor:
                 await self._clock.sleep(0.01)
         return False
 
-    async def _end(self, process: "_Process") -> None:
+    async def _end(self, process: Process) -> None:
         process.signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(self._patience):
@@ -248,52 +237,3 @@ async def _connection(socket: Path) -> AsyncIterator[Containerd]:
         yield containerd
     finally:
         await containerd.close()
-
-
-class _Process:
-    """A process held by its pidfd, so that its number can never come to mean another; our child or not."""
-
-    def __init__(self, pid: int, pidfd: int, child: asyncio.subprocess.Process | None) -> None:
-        self.pid = pid
-        self._pidfd = pidfd
-        self._child = child
-
-    @classmethod
-    def open(cls, pid: int, child: asyncio.subprocess.Process | None = None) -> "_Process":
-        """Raises ProcessLookupError."""
-        return cls(pid, os.pidfd_open(pid), child)
-
-    def close(self) -> None:
-        os.close(self._pidfd)
-
-    def signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, number)
-
-    def alive(self) -> bool:
-        if self._child is not None and self._child.returncode is not None:
-            return False
-        try:
-            signal.pidfd_send_signal(self._pidfd, 0)
-        except ProcessLookupError:
-            return False
-        return True
-
-    def command(self) -> list[bytes]:
-        """Its command line; empty once it has ended."""
-        try:
-            return Path(f"/proc/{self.pid}/cmdline").read_bytes().split(b"\0")
-        except (FileNotFoundError, ProcessLookupError):
-            return []
-
-    async def ended(self) -> None:
-        """Return once it has ended (a pidfd is readable then), reaped if it is our child."""
-        loop = asyncio.get_running_loop()
-        readable = asyncio.Event()
-        loop.add_reader(self._pidfd, readable.set)
-        try:
-            await readable.wait()
-        finally:
-            loop.remove_reader(self._pidfd)
-        if self._child is not None:
-            await self._child.wait()

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -48,11 +49,16 @@ async def version(one: ContainerdSupervisor) -> str:
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs; a zombie, which only waits to be reaped by asyncio, does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
+    return True
+
+
+def hang(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)  # a thread of it may serve a moment longer
 
 
 def test_it_starts_in_a_session_of_its_own_and_stops(folder: Path) -> None:
@@ -88,6 +94,39 @@ def test_the_next_one_finds_what_was_left_running(folder: Path) -> None:
     run(body)
 
 
+LEAVES = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from shoal.aio.clock import SystemClock
+from shoal.container.containerd.supervisor import ContainerdSupervisor
+
+async def main():
+    folder = Path(sys.argv[1])
+    one = ContainerdSupervisor(root=folder / "root", state=folder / "state", clock=SystemClock())
+    await one.start()
+    print(one.pid, flush=True)
+    if sys.argv[2] == "killed":
+        os.killpg(0, signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["killed", "forgetful"])
+def test_it_outlives_the_process_that_started_it(folder: Path, how: str) -> None:
+    left = subprocess.run(
+        [sys.executable, "-c", LEAVES, str(folder), how], stdout=subprocess.PIPE, start_new_session=True, check=False
+    )
+
+    async def body() -> None:
+        one = supervisor(folder)
+        await one.start()
+        assert one.pid == int(left.stdout)
+        await one.stop()
+
+    run(body)
+
+
 def test_one_that_hangs_is_replaced(folder: Path) -> None:
     async def body() -> None:
         first, second = supervisor(folder), supervisor(folder)
@@ -95,7 +134,7 @@ def test_one_that_hangs_is_replaced(folder: Path) -> None:
         pid = first.pid
         assert pid is not None
         await first.detach()
-        os.kill(pid, signal.SIGSTOP)
+        hang(pid)
         await second.start()  # asks, ends it politely, kills it
         assert second.pid != pid
         assert not alive(pid)
@@ -141,7 +180,7 @@ def test_it_is_started_again_when_it_dies(folder: Path) -> None:
 
 def test_why_it_does_not_start(folder: Path) -> None:
     async def body() -> None:
-        with pytest.raises(Unavailable, match="nosuch is not installed"):
+        with pytest.raises(Unavailable, match="nosuch cannot be run: No such file"):
             await supervisor(folder, "nosuch").start()
         (folder / "broken").write_text("#!/bin/sh\necho no way >&2\nexit 1\n")
         (folder / "broken").chmod(0o755)
