@@ -103,11 +103,15 @@ async def _carried_through(commit: Coroutine[Any, Any, None]) -> None:
     """Await a commit to its end even if the caller is cancelled meanwhile, and with the store's lock held until then:
     the backend's answer would be lost otherwise, and memory would disagree with what is on disk."""
     task = spawn(commit, name="store commit")
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    await task
 
 
 def _stamped(obj: Any, version: Version, created: str, updated: str) -> Stored:
