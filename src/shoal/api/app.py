@@ -1,0 +1,93 @@
+"""The HTTP application: finds the handler, gives every answer Docker's headers, and errors Docker's form."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+
+from shoal.aio.tasks import spawn
+from shoal.api.requests import json_response
+from shoal.api.router import Handler, Match, Router
+from shoal.api.status import status_of
+from shoal.api.versions import VERSION_KEY, check_version
+from shoal.errors import ShoalError
+from shoal.version import API_VERSION, VERSION
+
+_log = logging.getLogger(__name__)
+
+_BODY_LIMIT: Final = 16 * 1024 * 1024
+_HEADERS: Final = {
+    "Api-Version": API_VERSION,
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"Shoal/{VERSION} (linux)",
+}
+
+
+def build_app(routes: Sequence[web.RouteDef], *, body_limit: int = _BODY_LIMIT) -> web.Application:
+    """An application that serves ``routes``, each under ``/`` and under ``/v1.24`` to the newest version.
+
+    Bodies that are read as a whole may have ``body_limit`` bytes; streamed ones (images, archives) any number.
+    """
+    app = web.Application(client_max_size=body_limit)
+    app.router.add_route("*", "/{path:.*}", _dispatcher(Router(routes)))
+    app.on_response_prepare.append(_add_headers)
+    return app
+
+
+def error_response(error: BaseException) -> web.Response:
+    """Docker's answer to an error: ``{"message": …}`` and the status of its kind; nothing of our insides."""
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return _message(413, "http: request body too large")
+    if isinstance(error, web.HTTPException):
+        return _message(error.status, error.text or error.reason)
+    if not isinstance(error, ShoalError):
+        return _message(500, "internal error, see the daemon's log")
+    status = status_of(error)
+    return web.Response(status=304) if status == 304 else _message(status, str(error))
+
+
+def _message(status: int, text: str) -> web.Response:
+    return json_response({"message": text}, status=status)
+
+
+async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    response.headers.update(_HEADERS)
+
+
+def _dispatcher(router: Router) -> Handler:
+    """The one handler that aiohttp sees."""
+
+    async def dispatch(request: web.Request) -> web.StreamResponse:
+        match = router.find(request.method, request.path)
+        if match is None:
+            return _message(404, "page not found")
+        if match.is_stream:
+            return await _answer(request, match)
+        # The server cancels a handler whose client has gone; this one then goes on, and nobody reads its answer.
+        return await asyncio.shield(spawn(_answer(request, match), name=f"{request.method} {request.path}"))
+
+    return dispatch
+
+
+async def _answer(request: web.Request, match: Match) -> web.StreamResponse:
+    request.match_info.update(match.values)
+    try:
+        if match.version is not None:
+            request[VERSION_KEY] = check_version(match.version)
+        return await match.handler(request)
+    except (ShoalError, web.HTTPException) as error:
+        return error_response(error)
+    except ConnectionError as error:
+        if request.transport is None or request.transport.is_closing():
+            raise  # The client's own connection: aiohttp knows that nobody is left to answer.
+        return _unexpected(request, error)
+    except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the client gets an answer and the log the rest
+        return _unexpected(request, error)
+
+
+def _unexpected(request: web.Request, error: Exception) -> web.Response:
+    _log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return error_response(error)
