@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from shoal.cli.context import Context
+from shoal.errors import ShoalError
 
 PROGRAM = "shoal"
 
@@ -17,6 +18,10 @@ class UsageError(Exception):
     def __init__(self, full: str, status: int = 1) -> None:
         super().__init__(full)
         self.status = status
+
+
+class PlainError(ShoalError):
+    """An error whose text stands alone, whatever the command's own way of failing; the exit code is 1."""
 
 
 class Kind(NamedTuple):
@@ -81,7 +86,9 @@ class Arguments:
 
     def with_values(self, **values: Any) -> "Arguments":
         """The same with some values replaced (names with ``_`` for ``-``)."""
-        return Arguments(self.words, self._values | {key.replace("_", "-"): value for key, value in values.items()}, self._given)
+        return Arguments(
+            self.words, self._values | {key.replace("_", "-"): value for key, value in values.items()}, self._given
+        )
 
 
 Run = Callable[[Context, Arguments], int]

@@ -2,7 +2,18 @@
 
 from shoal.cli.command import Flag, Kind
 from shoal.cli.kinds import (
-    BYTES, DECIMAL, DURATION, ENVIRONMENT, INT, LIST, MAP, PAIRS, STRING, UINT16, switch, text_flag,
+    BYTES,
+    DECIMAL,
+    DURATION,
+    ENVIRONMENT,
+    INT,
+    LIST,
+    MAP,
+    PAIRS,
+    STRING,
+    UINT16,
+    switch,
+    text_flag,
 )
 from shoal.cli.mounts import parse_device, parse_mount, parse_ulimit
 from shoal.cli.networks import parse_attachment

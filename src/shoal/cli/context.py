@@ -12,7 +12,9 @@ from shoal.client.registry import load_config
 class Context:
     """One invocation. The engine is connected to at its first use."""
 
-    def __init__(self, *, connect: Callable[[], Engine], config_dir: str, load: Callable[[str], Any], path: str) -> None:
+    def __init__(
+        self, *, connect: Callable[[], Engine], config_dir: str, load: Callable[[str], Any], path: str
+    ) -> None:
         self._connect = connect
         self._engine: Engine | None = None
         self._config: dict[str, Any] | None = None

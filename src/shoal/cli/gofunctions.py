@@ -48,7 +48,7 @@ def lookup(value: Any, name: str) -> Any:
             return NOTHING
         raise NoFieldError(f'map has no entry for key "{name}"')
     if value is None:
-        raise NoFieldError(f"nil data; no entry for key \"{name}\"")
+        raise NoFieldError(f'nil data; no entry for key "{name}"')
     raise NoFieldError(f"can't evaluate field {name} in type {_type_name(value)}")
 
 
@@ -92,7 +92,9 @@ def _float(value: float) -> str:
 
 
 def _type_name(value: Any) -> str:
-    return {bool: "bool", str: "string", int: "int", float: "float64", list: "[]interface {}"}.get(type(value), "interface {}")
+    return {bool: "bool", str: "string", int: "int", float: "float64", list: "[]interface {}"}.get(
+        type(value), "interface {}"
+    )
 
 
 def _index(value: Any, *keys: Any) -> Any:
@@ -187,9 +189,9 @@ def _format_one(modifiers: str, verb: str, value: Any) -> str:
             case "x" | "X" if isinstance(value, str):
                 return value.encode().hex() if verb == "x" else value.encode().hex().upper()
             case "b":
-                return format(value, "b")
+                return f"{value:b}"
             case _:
-                return f"%{modifiers}{verb}" % value
+                return str(f"%{modifiers}{verb}" % value)
     except (TypeError, ValueError):
         return f"%!{verb}({_type_name(value)}={as_text(value)})"
 

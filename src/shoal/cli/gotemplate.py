@@ -128,7 +128,6 @@ class Template:
                 raise self._error(first, f"can't give argument to non-function {first.source}")
             return value
         if first.value in ("and", "or"):
-            value: Any = None
             for term in rest:
                 value = self._term(term, dot, scope)
                 if truth(value) == (first.value == "or"):
@@ -226,7 +225,8 @@ class _Parser:
             yield "", tokens
 
     def _lex(self, position: int) -> tuple[list[Token], int, bool]:
-        source, tokens, spaced = self._source, [], True
+        source, spaced = self._source, True
+        tokens: list[Token] = []
         while True:
             if position >= len(source):
                 raise self._fail("unclosed action")
@@ -240,7 +240,9 @@ class _Parser:
                 continue
             if char in "\"'":
                 text, position = self._quoted(position)
-                tokens.append(Token("number" if char == "'" else "string", str(ord(text)) if char == "'" else text, start, spaced))
+                tokens.append(
+                    Token("number" if char == "'" else "string", str(ord(text)) if char == "'" else text, start, spaced)
+                )
             elif char == "`":
                 position = source.find("`", start + 1) + 1
                 if not position:
@@ -331,7 +333,9 @@ class _Parser:
 
     def _pipeline(self, tokens: list[Token]) -> tuple[Pipeline, list[Token]]:
         declared: list[str] = []
-        operators = [index for index, token in enumerate(tokens[:4]) if token.text in (":=", "=") and token.kind == "punctuation"]
+        operators = [
+            index for index, token in enumerate(tokens[:4]) if token.text in (":=", "=") and token.kind == "punctuation"
+        ]
         assigns = bool(operators) and tokens[operators[0]].text == "="
         if operators:
             declared = [token.text for token in tokens[: operators[0]] if token.kind == "variable"]
@@ -354,7 +358,8 @@ class _Parser:
     def _term(self, tokens: list[Token]) -> tuple[Term, list[Token]]:
         token, rest = tokens[0], tokens[1:]
         fields: list[str] = []
-        kind, value = "literal", None
+        kind = "literal"
+        value: Any = None
         match token.kind:
             case "string":
                 value = token.text

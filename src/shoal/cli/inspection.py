@@ -32,15 +32,17 @@ def inspect(ctx: Context, names: list[str], form: str, find: Callable[[str], Any
     if template is None:
         ctx.out(to_json(found) if form == "json" else pretty_json(found))
     else:
+        rendered = 0
         for item in found:
             try:
                 ctx.out(template.render(item))
+                rendered += 1
             except TemplateError as error:
                 errors.append(f"template parsing error: {error}")
-        if not found:
+        if not rendered:
             ctx.out("")
-    for error in errors:
-        ctx.err(error)
+    for text in errors:
+        ctx.err(text)
     return 1 if errors else 0
 
 

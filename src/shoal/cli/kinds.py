@@ -109,7 +109,9 @@ def filter_flag(short: str = "f", help_: str = "Show only what matches (name=val
     return Flag("filter", FILTER, help_, short)
 
 
-def format_flag(short: str = "", help_: str = "Output format: 'table', 'table TEMPLATE', 'json' or a Go template") -> Flag:
+def format_flag(
+    short: str = "", help_: str = "Output format: 'table', 'table TEMPLATE', 'json' or a Go template"
+) -> Flag:
     """``--format``."""
     return Flag("format", STRING, help_, short, "")
 

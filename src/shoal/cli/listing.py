@@ -53,12 +53,12 @@ class Listing(NamedTuple):
         try:
             template = Template(unescape(body))
         except TemplateError as error:
-            raise InvalidArgument(f"failed to parse template: {error}") from error
+            raise InvalidArgument(f"template parsing error: {error}") from error
         try:
             lines = [template.render(Lenient({c.name: c.header or _itself for c in self.columns}))] if header else []
             lines += [template.render(self.record(row)) for row in rows]
         except TemplateError as error:
-            raise InvalidArgument(f"failed to execute template: {error}") from error
+            raise InvalidArgument(f"template parsing error: {error}") from error
         return table([line.split("\t") for text in lines for line in text.split("\n")]) if header else "\n".join(lines)
 
     def record(self, row: Any) -> "Row":

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from shoal.cli.command import PROGRAM, Command, Flag, Group, UsageError
+from shoal.cli.command import PROGRAM, Command, Flag, Group, PlainError, UsageError
 from shoal.cli.context import Context
 from shoal.cli.gofunctions import TemplateError
 from shoal.cli.index import COMMON, MODULES, NOUNS, SHORTHANDS, SWARM, locate, names_of
@@ -121,6 +121,9 @@ def _dispatch(words: list[str], values: dict[str, Any]) -> int:
         if values["debug"]:
             raise
         text = str(error)
+        if isinstance(error, PlainError):
+            ctx.err(text)
+            return 1
         if command.failure != 1:
             text = f"{PROGRAM}: {text}\n\nRun '{path} --help' for more information"
         ctx.err(text)
@@ -131,13 +134,19 @@ def _dispatch(words: list[str], values: dict[str, Any]) -> int:
 
 def _no_command(words: list[str]) -> int:
     if words[0] not in NOUNS:
-        raise UsageError(f"{PROGRAM}: unknown command: {PROGRAM} {words[0]}\n\nRun '{PROGRAM} --help' for more information")
+        raise UsageError(
+            f"{PROGRAM}: unknown command: {PROGRAM} {words[0]}\n\nRun '{PROGRAM} --help' for more information"
+        )
     path = f"{PROGRAM} {words[0]}"
     if len(words) == 1 or words[1] in ("--help", "-h", "help"):
-        sys.stdout.write(f"{load('shoal.cli.help').group_help(load_group(words[0]))}\n")
+        # Asked for, help is an answer; for want of a command, a remark.
+        stream = sys.stderr if len(words) == 1 else sys.stdout
+        stream.write(f"{load('shoal.cli.help').group_help(load_group(words[0]))}\n")
         return 0
     if words[1].startswith("-"):
-        raise UsageError(f"unknown flag: {words[1]}\n\nUsage:  {path} COMMAND\n\nRun '{path} --help' for more information", BAD_FLAG)
+        raise UsageError(
+            f"unknown flag: {words[1]}\n\nUsage:  {path} COMMAND\n\nRun '{path} --help' for more information", BAD_FLAG
+        )
     raise UsageError(
         f"{PROGRAM}: unknown command: {path} {words[1]}\n\nUsage:  {path}\n\nRun '{path} --help' for more information"
     )

@@ -8,7 +8,10 @@ from shoal.errors import NotModified, ShoalError
 
 
 def for_each(ctx: Context, names: Iterable[str], act: Callable[[str], str | None]) -> int:
-    """Call ``act`` for each name and print what it returns, the name itself when that is None and nothing when it is empty. The exit code."""
+    """Call ``act`` for each name and print what it returns; None stands for the name, the empty text for nothing.
+
+    Returns the exit code.
+    """
     errors: list[str] = []
     for name in names:
         try:
@@ -20,8 +23,8 @@ def for_each(ctx: Context, names: Iterable[str], act: Callable[[str], str | None
             continue
         if shown != "":
             ctx.out(name if shown is None else shown)
-    for error in errors:
-        ctx.err(error)
+    for text in errors:
+        ctx.err(text)
     return 1 if errors else 0
 
 

@@ -29,7 +29,12 @@ def parse_mount(text: str) -> Json:
         raise InvalidArgument("type is required")
     if not mount.get("Target"):
         raise InvalidArgument("target is required")
-    for name, owner in (("VolumeOptions", "volume"), ("BindOptions", "bind"), ("TmpfsOptions", "tmpfs"), ("ImageOptions", "image")):
+    for name, owner in (
+        ("VolumeOptions", "volume"),
+        ("BindOptions", "bind"),
+        ("TmpfsOptions", "tmpfs"),
+        ("ImageOptions", "image"),
+    ):
         if options[name] and mount["Type"] != owner:
             raise InvalidArgument(f"cannot mix '{owner}-*' options with mount type '{mount['Type']}'")
         if options[name]:

@@ -43,7 +43,9 @@ def parse_attachment(text: str) -> Json:
 def endpoint_settings(attachment: Json) -> Json:
     """The API's EndpointSettings of a parsed ``--network``."""
     settings: Json = {
-        key: attachment[key] for key in ("Aliases", "DriverOpts", "MacAddress", "GwPriority", "Links") if attachment.get(key)
+        key: attachment[key]
+        for key in ("Aliases", "DriverOpts", "MacAddress", "GwPriority", "Links")
+        if attachment.get(key)
     }
     ipam = {key: attachment[key] for key in ("IPv4Address", "IPv6Address", "LinkLocalIPs") if attachment.get(key)}
     return settings | ({"IPAMConfig": ipam} if ipam else {})

@@ -115,7 +115,7 @@ def _long_service_port(text: str) -> Json:
             case _:
                 raise InvalidArgument(f"invalid field key: {key}")
     if not port["TargetPort"]:
-        raise InvalidArgument("missing mandatory field \"target\"")
+        raise InvalidArgument("missing mandatory field 'target'")
     return port
 
 
@@ -155,7 +155,12 @@ def show_ports(ports: list[Json]) -> str:
 
     order = sorted(ports, key=lambda p: (p["PrivatePort"], p.get("IP", ""), p.get("PublicPort", 0), p.get("Type", "")))
     for port in order:
-        private, public, ip, kind = port["PrivatePort"], port.get("PublicPort", 0), port.get("IP", ""), port.get("Type", "tcp")
+        private, public, ip, kind = (
+            port["PrivatePort"],
+            port.get("PublicPort", 0),
+            port.get("IP", ""),
+            port.get("Type", "tcp"),
+        )
         if ip and public != private:
             mapped.append(f"{join_host_port(ip, public)}->{private}/{kind}")
             continue

@@ -21,7 +21,7 @@ def show_messages(messages: Iterable[Any], stream: TextIO) -> list[Json]:
     for message in messages:
         if "errorDetail" in message or "error" in message:
             stream.flush()
-            raise Internal(f"Error response from daemon: {(message.get('errorDetail') or {}).get('message') or message['error']}")
+            raise Internal((message.get("errorDetail") or {}).get("message") or message["error"])
         if message.get("aux") is not None:
             extra.append(message["aux"])
             continue
@@ -40,39 +40,29 @@ class Display:
         self._rows: dict[str, int] = {}
 
     def show(self, message: Json) -> None:
-        """Draw one message."""
+        """Draw one message. Bars are for terminals only; elsewhere what has one is not shown."""
+        detail = message.get("progressDetail")
+        drawn = bar(detail or {}, self._columns)
         identifier = message.get("id", "")
-        progress = bar(message.get("progressDetail") or {}, self._columns) if self._terminal else ""
-        progress = progress or (str(message.get("progress", "")) if self._terminal else "")
-        if message.get("progressDetail") and not self._terminal:
+        if not self._terminal or not identifier or detail is None:
+            self._rows.clear()
+            if self._terminal or not drawn:
+                self._line(message)
             return
-        if not identifier or not self._terminal:
-            self._line(message, progress)
-            return
-        up = 0
-        if identifier in self._rows:
-            up = len(self._rows) - self._rows[identifier]
-        else:
+        if identifier not in self._rows:
             self._rows[identifier] = len(self._rows)
             self._stream.write("\n")
-            up = 1
-        self._stream.write(f"\x1b[{up}A\x1b[2K\r" if up else "\x1b[2K\r")
-        self._stream.write(_text(message, progress))
-        self._stream.write(f"\r\x1b[{up}B" if up else "\r")
+        up = len(self._rows) - self._rows[identifier]
+        self._stream.write(f"\x1b[{up}A\x1b[2K\r{_text(message)} {drawn}\r\x1b[{up}B")
         self._stream.flush()
 
-    def _line(self, message: Json, progress: str) -> None:
-        if "stream" in message:
-            self._stream.write(message["stream"])
-        else:
-            self._stream.write(_text(message, progress) + "\n")
+    def _line(self, message: Json) -> None:
+        self._stream.write(message["stream"] if "stream" in message else f"{_text(message)}\n")
         self._stream.flush()
 
 
-def _text(message: Json, progress: str) -> str:
-    prefix = f"{message['id']}: " if message.get("id") else ""
-    status = str(message.get("status", ""))
-    return f"{prefix}{status} {progress}" if progress else f"{prefix}{status}"
+def _text(message: Json) -> str:
+    return (f"{message['id']}: " if message.get("id") else "") + str(message.get("status", ""))
 
 
 def bar(detail: Json, columns: int = 200) -> str:
@@ -83,10 +73,7 @@ def bar(detail: Json, columns: int = 200) -> str:
     if total <= 0:
         return f"{current} {detail['units']}" if detail.get("units") else f"{human_size(current):>8}"
     share = min(int(current / total * 100), 100) // 2
-    drawn = ""
-    if columns > 110:
-        head = ">" if share < WIDTH else ""
-        drawn = f"[{'=' * share}{head}{' ' * max(WIDTH - share - len(head), 0)}]  "
+    drawn = f"[{'=' * share}>{' ' * (WIDTH - share)}] " if columns > 110 else ""
     if detail.get("hidecounts"):
         return drawn
     if detail.get("units"):

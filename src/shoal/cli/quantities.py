@@ -8,7 +8,16 @@ import time
 from shoal.errors import InvalidArgument
 
 SECOND = 1_000_000_000
-UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "μs": 1_000, "ms": 1_000_000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND}
+UNITS = {
+    "ns": 1,
+    "us": 1_000,
+    "µs": 1_000,
+    "μs": 1_000,
+    "ms": 1_000_000,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "h": 3600 * SECOND,
+}
 BINARY = "kmgtp"
 DECIMAL_SUFFIXES = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
 BINARY_SUFFIXES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB", "ZiB", "YiB")
@@ -104,7 +113,12 @@ def human_duration(seconds: float) -> str:
     hours = int(seconds / 3600 + 0.5)
     if hours == 1:
         return "About an hour"
-    for limit, size, unit in ((48, 1, "hours"), (24 * 14, 24, "days"), (24 * 60, 168, "weeks"), (24 * 730, 720, "months")):
+    for limit, size, unit in (
+        (48, 1, "hours"),
+        (24 * 14, 24, "days"),
+        (24 * 60, 168, "weeks"),
+        (24 * 730, 720, "months"),
+    ):
         if hours < limit:
             return f"{hours // size} {unit}"
     return f"{int(seconds / 3600 / 24 / 365)} years"

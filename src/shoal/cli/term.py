@@ -74,7 +74,7 @@ class Signals:
 
 def proxied() -> set[int]:
     """The signals that ``--sig-proxy`` passes on to the container."""
-    return {number for number in signal.valid_signals() if number < signal.SIGRTMIN} - set(KEPT)
+    return {int(number) for number in signal.valid_signals() if number < signal.SIGRTMIN} - set(KEPT)
 
 
 def signal_name(number: int) -> str:
@@ -92,7 +92,7 @@ def parse_keys(text: str) -> bytes:
         else:
             code = ord(key) if len(key) == 1 else -1
         if code < 0:
-            raise InvalidArgument(f'invalid detach keys ("{text}"): unknown character: \'{key}\'')
+            raise InvalidArgument(f"invalid detach keys (\"{text}\"): unknown character: '{key}'")
         keys.append(code)
     return bytes(keys)
 

@@ -1,6 +1,6 @@
 """The Engine API: version negotiation, JSON, query strings, and Docker's errors as kinds.
 
-An :class:`Engine` opens a connection at its first call and keeps it; streams and hijacked requests get one of their own.
+An :class:`Engine` opens a connection at its first call and keeps it; streams and hijacked requests get their own.
 """
 
 import json
@@ -24,7 +24,8 @@ from shoal.errors import (
 from shoal.version import API_VERSION, VERSION
 
 Json = dict[str, Any]
-Query = Mapping[str, str | int | bool | list[str] | Mapping[str, Any] | None]
+# Values are strings, numbers, booleans, lists of them, mappings (sent as JSON), or None for: leave it out.
+Query = Mapping[str, Any]
 
 KINDS: dict[int, type[ShoalError]] = {
     304: NotModified,
@@ -72,7 +73,15 @@ class Engine:
         """GET, and the answer's JSON (None when empty). Raises the kind that the status stands for."""
         return self._decode(self.call("GET", path, query))
 
-    def post(self, path: str, query: Query | None = None, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+    def get_plain(self, path: str) -> Any:
+        """GET of a path that has no API version in front, as Shoal's own have not."""
+        response = self._send("GET", path, {}, None)
+        raise_for_status(response)
+        return self._decode(response)
+
+    def post(
+        self, path: str, query: Query | None = None, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Any:
         """POST with a JSON body, and the answer's JSON. Raises the kind that the status stands for."""
         return self._decode(self.call("POST", path, query, body=body, headers=headers))
 
@@ -81,7 +90,13 @@ class Engine:
         return self._decode(self.call("DELETE", path, query))
 
     def call(
-        self, method: str, path: str, query: Query | None = None, *, body: Any = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        *,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
     ) -> Response:
         """Send a request on the kept connection; the answer's body must be read before the next call."""
         content, extra = _content(body)
@@ -90,7 +105,13 @@ class Engine:
         return response
 
     def stream(
-        self, method: str, path: str, query: Query | None = None, *, body: Any = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        *,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
     ) -> Response:
         """Send a request on a connection of its own, whose answer may go on for as long as it likes."""
         target = self.target(path, query)
@@ -115,7 +136,9 @@ class Engine:
         text = encode_query(query or {})
         return f"/v{self.version}{path}" + (f"?{text}" if text else "")
 
-    def _send(self, method: str, target: str, headers: dict[str, str], body: bytes | Iterator[bytes] | None) -> Response:
+    def _send(
+        self, method: str, target: str, headers: dict[str, str], body: bytes | Iterator[bytes] | None
+    ) -> Response:
         if self._connection is not None and (self._last is None or not self._last.reusable):
             self.close()
         fresh = self._connection is None

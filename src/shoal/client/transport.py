@@ -204,7 +204,8 @@ def _connect(endpoint: Endpoint) -> socket.socket:
         return endpoint.tls(plain, endpoint.host) if endpoint.tls else plain
     except PermissionError as error:
         raise Unavailable(
-            f"permission denied while trying to connect to the Docker daemon socket at {endpoint.text}: {error.strerror}"
+            "permission denied while trying to connect to the Docker daemon socket"
+            f" at {endpoint.text}: {error.strerror}"
         ) from error
     except OSError as error:
         raise Unavailable(

@@ -20,7 +20,9 @@ DETACH_KEYS = text_flag("detach-keys", "Keys that detach from the container")
 class Attachment:
     """A container's streams and the request that waits for its end; open before the start, run after it."""
 
-    def __init__(self, ctx: Context, container: str, config: Json, *, stdin: bool, proxy: bool, detach_keys: str) -> None:
+    def __init__(
+        self, ctx: Context, container: str, config: Json, *, stdin: bool, proxy: bool, detach_keys: str
+    ) -> None:
         self._ctx = ctx
         self.tty = bool(config["Tty"])
         self._path = f"/containers/{quote(container)}"
@@ -98,7 +100,21 @@ def run_attach(ctx: Context, args: Arguments) -> int:
 def run_start(ctx: Context, args: Arguments) -> int:
     """Start stopped containers, and attach to one."""
     if not (args.on("attach") or args.on("interactive")):
-        return for_each(ctx, args.words, lambda name: ctx.engine.post(f"/containers/{quote(name)}/start"))
+        failed: list[str] = []
+
+        def start(name: str) -> None:
+            try:
+                ctx.engine.post(f"/containers/{quote(name)}/start")
+            except NotModified:
+                return
+            except ShoalError:
+                failed.append(name)
+                raise
+
+        status = for_each(ctx, args.words, start)
+        if failed:
+            ctx.err(f"Error: failed to start containers: {', '.join(failed)}")
+        return status
     if len(args.words) > 1:
         raise InvalidArgument("you cannot start and attach multiple containers at once")
     found = ctx.engine.get(f"/containers/{quote(args.words[0])}/json")

@@ -3,7 +3,7 @@
 from shoal.cli.command import Arguments, Command
 from shoal.cli.context import Context
 from shoal.cli.inspection import inspect
-from shoal.cli.kinds import format_flag, switch
+from shoal.cli.kinds import format_flag, parse_uint, switch
 from shoal.cli.listing import table
 from shoal.cli.ports import join_host_port
 from shoal.client.engine import Json, quote
@@ -13,7 +13,9 @@ from shoal.errors import InvalidArgument
 def run_inspect(ctx: Context, args: Arguments) -> int:
     """Print containers as JSON."""
     query = {"size": args.on("size") or None}
-    return inspect(ctx, args.words, args.text("format"), lambda name: ctx.engine.get(f"/containers/{quote(name)}/json", query))
+    return inspect(
+        ctx, args.words, args.text("format"), lambda name: ctx.engine.get(f"/containers/{quote(name)}/json", query)
+    )
 
 
 def run_port(ctx: Context, args: Arguments) -> int:
@@ -22,8 +24,10 @@ def run_port(ctx: Context, args: Arguments) -> int:
     ports: dict[str, list[Json] | None] = container["NetworkSettings"]["Ports"] or {}
     if len(args.words) > 1:
         wanted, _, protocol = args.words[1].partition("/")
-        if not wanted.isdigit():
-            raise InvalidArgument(f"Error: invalid port ({wanted})")
+        try:
+            parse_uint(wanted)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"Error: invalid port ({wanted}): {error}") from error
         bindings = ports.get(f"{wanted}/{protocol or 'tcp'}")
         if not bindings:
             raise InvalidArgument(f"Error: No public port '{args.words[1]}' published for {args.words[0]}")

@@ -12,7 +12,9 @@ from shoal.errors import NotFound, ShoalError
 
 def deletion_lines(report: list[Json]) -> list[str]:
     """What a removal took away, a line each."""
-    return [f"Deleted: {item['Deleted']}" if item.get("Deleted") else f"Untagged: {item['Untagged']}" for item in report]
+    return [
+        f"Deleted: {item['Deleted']}" if item.get("Deleted") else f"Untagged: {item['Untagged']}" for item in report
+    ]
 
 
 def run_rm(ctx: Context, args: Arguments) -> int:
@@ -44,7 +46,9 @@ def run_prune(ctx: Context, args: Arguments) -> int:
     """Remove unused images."""
     every = args.on("all")
     which = "all images without at least one container associated to them" if every else "all dangling images"
-    if not args.on("force") and not confirmed(ctx, f"WARNING! This will remove {which}.\nAre you sure you want to continue?"):
+    if not args.on("force") and not confirmed(
+        ctx, f"WARNING! This will remove {which}.\nAre you sure you want to continue?"
+    ):
         return 0
     filters = [*args.items("filter"), ("dangling", "false" if every else "true")]
     report = ctx.engine.post("/images/prune", {"filters": filters_of(filters)})
@@ -64,7 +68,10 @@ COMMANDS = (
         run_rm,
         "IMAGE [IMAGE...]",
         1,
-        flags=(switch("force", "Force removal of the image", "f"), switch("no-prune", "Do not delete untagged parents")),
+        flags=(
+            switch("force", "Force removal of the image", "f"),
+            switch("no-prune", "Do not delete untagged parents"),
+        ),
         examples=("rmi nginx:1.25",),
         completes=("images",),
     ),

@@ -46,9 +46,15 @@ def image_listing(ctx: Context, *, trunc: bool) -> Listing:
         return human_size(row[key]) if row.get(key, -1) >= 0 else "N/A"
 
     columns = (
-        Column("Containers", "CONTAINERS", lambda row: str(row["Containers"]) if row.get("Containers", -1) >= 0 else "N/A"),
+        Column(
+            "Containers", "CONTAINERS", lambda row: str(row["Containers"]) if row.get("Containers", -1) >= 0 else "N/A"
+        ),
         Column("CreatedAt", "CREATED AT", lambda row: go_time(row["Created"])),
-        Column("CreatedSince", "CREATED", lambda row: human_duration(now - row["Created"]) + " ago" if row["Created"] > 0 else "N/A"),
+        Column(
+            "CreatedSince",
+            "CREATED",
+            lambda row: human_duration(now - row["Created"]) + " ago" if row["Created"] > 0 else "N/A",
+        ),
         Column("Digest", "DIGEST", lambda row: row["digest"]),
         Column("ID", "IMAGE ID", lambda row: short_id(row["Id"]) if trunc else row["Id"]),
         Column("Repository", "REPOSITORY", lambda row: row["repository"]),

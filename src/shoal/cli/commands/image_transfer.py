@@ -81,7 +81,7 @@ def quote_path(name: str) -> str:
 def read_file(path: str) -> Iterator[bytes]:
     """A file's content in pieces; ``-`` or nothing is stdin. Raises InvalidArgument."""
     if path in ("", "-"):
-        while piece := sys.stdin.buffer.read1(CHUNK):
+        while piece := os.read(sys.stdin.fileno(), CHUNK):
             yield piece
         return
     try:
@@ -130,8 +130,9 @@ def run_save(ctx: Context, args: Arguments) -> int:
     path = args.text("output")
     if not path and sys.stdout.isatty():
         raise InvalidArgument("cowardly refusing to save to a terminal. Use the -o flag or redirect")
-    if path and not os.path.isdir(os.path.dirname(os.path.abspath(path))):
-        raise InvalidArgument(f'failed to save image: invalid output path: directory "{os.path.dirname(path)}" does not exist')
+    folder = os.path.dirname(path)
+    if folder and not os.path.isdir(folder):
+        raise InvalidArgument(f"failed to save image: invalid output path: stat {folder}: no such file or directory")
     response = ctx.engine.stream("GET", "/images/get", {"names": args.words})
     save(ctx, response.chunks(), path)
     return 0
@@ -157,42 +158,71 @@ def save(ctx: Context, chunks: Iterator[bytes], path: str) -> None:
 PLATFORM = text_flag("platform", "Platform, when the daemon has several")
 COMMANDS = (
     Command(
-        "pull", "Download an image from a registry", run_pull, "NAME[:TAG|@DIGEST]", 1, 1,
+        "pull",
+        "Download an image from a registry",
+        run_pull,
+        "NAME[:TAG|@DIGEST]",
+        1,
+        1,
         flags=(
             switch("all-tags", "Download all tags of the repository", "a"),
-            CONTENT_TRUST, PLATFORM, switch("quiet", "Suppress verbose output", "q"),
+            CONTENT_TRUST,
+            PLATFORM,
+            switch("quiet", "Suppress verbose output", "q"),
         ),
-        examples=("pull nginx:1.25",), completes=("images",),
+        examples=("pull nginx:1.25",),
+        completes=("images",),
     ),
     Command(
-        "push", "Upload an image to a registry", run_push, "NAME[:TAG]", 1, 1,
+        "push",
+        "Upload an image to a registry",
+        run_push,
+        "NAME[:TAG]",
+        1,
+        1,
         flags=(
             switch("all-tags", "Push all tags of the repository", "a"),
-            CONTENT_TRUST, PLATFORM, switch("quiet", "Suppress verbose output", "q"),
+            CONTENT_TRUST,
+            PLATFORM,
+            switch("quiet", "Suppress verbose output", "q"),
         ),
-        examples=("push registry.example:5000/web:1.0",), completes=("images",),
+        examples=("push registry.example:5000/web:1.0",),
+        completes=("images",),
     ),
     Command(
-        "load", "Load an image from a tar archive or STDIN", run_load, most=0,
+        "load",
+        "Load an image from a tar archive or STDIN",
+        run_load,
+        most=0,
         flags=(
-            text_flag("input", "Read from this file instead of STDIN", "i"), PLATFORM,
+            text_flag("input", "Read from this file instead of STDIN", "i"),
+            PLATFORM,
             switch("quiet", "Suppress the load output", "q"),
         ),
         examples=("load -i images.tar",),
     ),
     Command(
-        "import", "Import the contents from a tarball to create a filesystem image", run_import,
-        "file|URL|- [REPOSITORY[:TAG]]", 1, 2,
+        "import",
+        "Import the contents from a tarball to create a filesystem image",
+        run_import,
+        "file|URL|- [REPOSITORY[:TAG]]",
+        1,
+        2,
         flags=(
             Flag("change", LIST, "Apply a Dockerfile instruction to the image", "c"),
-            text_flag("message", "Comment on the image", "m"), PLATFORM,
+            text_flag("message", "Comment on the image", "m"),
+            PLATFORM,
         ),
         examples=("import rootfs.tar base:latest", "import -c 'CMD [\"sh\"]' - base < rootfs.tar"),
     ),
     Command(
-        "save", "Save one or more images to a tar archive (streamed to STDOUT by default)", run_save,
-        "IMAGE [IMAGE...]", 1,
+        "save",
+        "Save one or more images to a tar archive (streamed to STDOUT by default)",
+        run_save,
+        "IMAGE [IMAGE...]",
+        1,
         flags=(text_flag("output", "Write to this file instead of STDOUT", "o"), PLATFORM),
-        examples=("save -o images.tar nginx busybox",), completes=("images",),
+        examples=("save -o images.tar nginx busybox",),
+        completes=("images",),
     ),
 )

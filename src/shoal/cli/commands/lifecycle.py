@@ -6,7 +6,7 @@ from shoal.cli.kinds import FILTER, INT, filters_of, switch, text_flag
 from shoal.cli.many import confirmed, for_each
 from shoal.cli.quantities import human_size
 from shoal.client.engine import quote
-from shoal.errors import InvalidArgument, NotFound
+from shoal.errors import InvalidArgument, NotFound, ShoalError
 
 CONTAINERS = "CONTAINER [CONTAINER...]"
 SIGNAL = text_flag("signal", "Signal to send to the container", "s")
@@ -17,7 +17,8 @@ TIME = Flag("time", INT, "Seconds to wait before killing the container", hidden=
 def _timeout(args: Arguments) -> int | None:
     if args.given("time") and args.given("timeout"):
         raise InvalidArgument("conflicting options: cannot specify both --timeout and --time")
-    return args["time"] if args.given("time") else args["timeout"]
+    chosen: int | None = args["time"] if args.given("time") else args["timeout"]
+    return chosen
 
 
 def _stopper(verb: str) -> Run:
@@ -72,7 +73,11 @@ def run_rename(ctx: Context, args: Arguments) -> int:
     old, new = (word.strip() for word in args.words)
     if not old or not new:
         raise InvalidArgument("Error: Neither old nor new names may be empty")
-    ctx.engine.post(f"/containers/{quote(old)}/rename", {"name": new})
+    try:
+        ctx.engine.post(f"/containers/{quote(old)}/rename", {"name": new})
+    except ShoalError as error:
+        ctx.err(str(error))
+        raise InvalidArgument(f"Error: failed to rename container named {old}") from error
     return 0
 
 
@@ -103,45 +108,95 @@ def run_prune(ctx: Context, args: Arguments) -> int:
 ANY = ("containers",)
 COMMANDS = (
     Command(
-        "kill", "Kill one or more running containers", run_kill, CONTAINERS, 1,
-        flags=(SIGNAL,), examples=("kill web", "kill -s HUP web"), completes=ANY,
+        "kill",
+        "Kill one or more running containers",
+        run_kill,
+        CONTAINERS,
+        1,
+        flags=(SIGNAL,),
+        examples=("kill web", "kill -s HUP web"),
+        completes=ANY,
     ),
     Command(
-        "pause", "Pause all processes within one or more containers", _plain("pause"), CONTAINERS, 1,
-        examples=("pause web",), completes=ANY,
+        "pause",
+        "Pause all processes within one or more containers",
+        _plain("pause"),
+        CONTAINERS,
+        1,
+        examples=("pause web",),
+        completes=ANY,
     ),
     Command(
-        "prune", "Remove all stopped containers", run_prune, most=0,
-        flags=(Flag("filter", FILTER, "Remove only what matches (e.g. \"until=24h\")"), switch("force", "Do not ask", "f")),
+        "prune",
+        "Remove all stopped containers",
+        run_prune,
+        most=0,
+        flags=(
+            Flag("filter", FILTER, 'Remove only what matches (e.g. "until=24h")'),
+            switch("force", "Do not ask", "f"),
+        ),
         examples=("container prune -f",),
     ),
     Command(
-        "rename", "Rename a container", run_rename, "CONTAINER NEW_NAME", 2, 2,
-        examples=("rename web old-web",), completes=ANY,
+        "rename",
+        "Rename a container",
+        run_rename,
+        "CONTAINER NEW_NAME",
+        2,
+        2,
+        examples=("rename web old-web",),
+        completes=ANY,
     ),
     Command(
-        "restart", "Restart one or more containers", _stopper("restart"), CONTAINERS, 1,
-        flags=(SIGNAL, TIMEOUT, TIME), examples=("restart -t 5 web",), completes=ANY,
+        "restart",
+        "Restart one or more containers",
+        _stopper("restart"),
+        CONTAINERS,
+        1,
+        flags=(SIGNAL, TIMEOUT, TIME),
+        examples=("restart -t 5 web",),
+        completes=ANY,
     ),
     Command(
-        "rm", "Remove one or more containers", run_rm, CONTAINERS, 1,
+        "rm",
+        "Remove one or more containers",
+        run_rm,
+        CONTAINERS,
+        1,
         flags=(
             switch("force", "Kill a running container and remove it", "f"),
             switch("link", "Remove the link of that name", "l"),
             switch("volumes", "Remove the container's anonymous volumes", "v"),
         ),
-        examples=("rm web", "rm -f $(shoal ps -aq)"), completes=ANY,
+        examples=("rm web", "rm -f $(shoal ps -aq)"),
+        completes=ANY,
     ),
     Command(
-        "stop", "Stop one or more running containers", _stopper("stop"), CONTAINERS, 1,
-        flags=(SIGNAL, TIMEOUT, TIME), examples=("stop web", "stop -t 1 web"), completes=ANY,
+        "stop",
+        "Stop one or more running containers",
+        _stopper("stop"),
+        CONTAINERS,
+        1,
+        flags=(SIGNAL, TIMEOUT, TIME),
+        examples=("stop web", "stop -t 1 web"),
+        completes=ANY,
     ),
     Command(
-        "unpause", "Unpause all processes within one or more containers", _plain("unpause"), CONTAINERS, 1,
-        examples=("unpause web",), completes=ANY,
+        "unpause",
+        "Unpause all processes within one or more containers",
+        _plain("unpause"),
+        CONTAINERS,
+        1,
+        examples=("unpause web",),
+        completes=ANY,
     ),
     Command(
-        "wait", "Block until one or more containers stop, then print their exit codes", run_wait, CONTAINERS, 1,
-        examples=("wait job",), completes=ANY,
+        "wait",
+        "Block until one or more containers stop, then print their exit codes",
+        run_wait,
+        CONTAINERS,
+        1,
+        examples=("wait job",),
+        completes=ANY,
     ),
 )

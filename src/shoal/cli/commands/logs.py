@@ -15,7 +15,7 @@ def run_logs(ctx: Context, args: Arguments) -> int:
     try:
         since, until = (timestamp(args.text(name), ctx.now()) for name in ("since", "until"))
     except ValueError as error:
-        raise InvalidArgument(f"invalid value for \"since\" or \"until\": {error}") from error
+        raise InvalidArgument(f'invalid value for "since" or "until": {error}') from error
     query = {
         "stdout": True,
         "stderr": True,

@@ -3,7 +3,19 @@
 from shoal.cli.command import Arguments, Command, Flag
 from shoal.cli.context import Context
 from shoal.cli.inspection import inspect
-from shoal.cli.kinds import FILTER, INT, LIST, MAP, PAIRS, STRINGS, filter_flag, filters_of, format_flag, switch, text_flag
+from shoal.cli.kinds import (
+    FILTER,
+    INT,
+    LIST,
+    MAP,
+    PAIRS,
+    STRINGS,
+    filter_flag,
+    filters_of,
+    format_flag,
+    switch,
+    text_flag,
+)
 from shoal.cli.listing import Column, Listing
 from shoal.cli.many import confirmed, for_each
 from shoal.cli.networks import endpoint_settings
@@ -12,9 +24,9 @@ from shoal.client.engine import Json, quote
 from shoal.errors import InvalidArgument, NotFound
 
 INGRESS_WARNING = (
-    "WARNING! Before removing the routing-mesh network, make sure all the nodes in your swarm run the same docker engine"
-    " version. Otherwise, removal may not be effective and functionality of newly create ingress networks will be"
-    " impaired.\nAre you sure you want to continue?"
+    "WARNING! Before removing the routing-mesh network, make sure all the nodes in your swarm run the same docker"
+    " engine version. Otherwise, removal may not be effective and functionality of newly create ingress networks"
+    " will be impaired.\nAre you sure you want to continue?"
 )
 
 
@@ -100,7 +112,9 @@ def _place(pools: list[tuple["_Net", Json]], text: str, key: str, problem: str) 
     for net, pool in pools:
         if net.contains(_Net(text).first):
             if key in pool:
-                raise InvalidArgument(f"cannot configure multiple {'ranges' if key == 'IPRange' else 'gateways'} on the same subnet")
+                raise InvalidArgument(
+                    f"cannot configure multiple {'ranges' if key == 'IPRange' else 'gateways'} on the same subnet"
+                )
             pool[key] = text
             return
     raise InvalidArgument(f"{problem} {text}")
@@ -138,7 +152,9 @@ def _ipv6(text: str) -> int:
 
 def run_create(ctx: Context, args: Arguments) -> int:
     """Create a network and print its id."""
-    pools = ipam_config(args.items("subnet"), args.items("ip-range"), args.items("gateway"), dict(args.items("aux-address")))
+    pools = ipam_config(
+        args.items("subnet"), args.items("ip-range"), args.items("gateway"), dict(args.items("aux-address"))
+    )
     body: Json = {
         "Name": args.words[0],
         "Driver": args.text("driver"),
@@ -211,10 +227,8 @@ def run_rm(ctx: Context, args: Arguments) -> int:
 
 def run_prune(ctx: Context, args: Arguments) -> int:
     """Remove networks that nothing uses."""
-    warning = (
-        "WARNING! This will remove all custom networks not used by at least one container.\nAre you sure you want to continue?"
-    )
-    if not args.on("force") and not confirmed(ctx, warning):
+    warning = "WARNING! This will remove all custom networks not used by at least one container."
+    if not args.on("force") and not confirmed(ctx, f"{warning}\nAre you sure you want to continue?"):
         return 0
     report = ctx.engine.post("/networks/prune", {"filters": filters_of(args.items("filter"))})
     if report.get("NetworksDeleted"):
@@ -225,20 +239,35 @@ def run_prune(ctx: Context, args: Arguments) -> int:
 ANY = ("networks",)
 COMMANDS = (
     Command(
-        "ls", "List networks", run_ls, most=0,
+        "ls",
+        "List networks",
+        run_ls,
+        most=0,
         flags=(
-            filter_flag(help_='Show only what matches (e.g. "driver=bridge")'), format_flag(),
-            switch("no-trunc", "Do not truncate the output"), switch("quiet", "Only display network IDs", "q"),
+            filter_flag(help_='Show only what matches (e.g. "driver=bridge")'),
+            format_flag(),
+            switch("no-trunc", "Do not truncate the output"),
+            switch("quiet", "Only display network IDs", "q"),
         ),
         examples=("network ls", "network ls --filter driver=overlay"),
     ),
     Command(
-        "inspect", "Display detailed information on one or more networks", run_inspect, "NETWORK [NETWORK...]", 1,
+        "inspect",
+        "Display detailed information on one or more networks",
+        run_inspect,
+        "NETWORK [NETWORK...]",
+        1,
         flags=(format_flag("f"), switch("verbose", "Show what all nodes know of it", "v")),
-        examples=("network inspect ingress",), completes=ANY,
+        examples=("network inspect ingress",),
+        completes=ANY,
     ),
     Command(
-        "create", "Create a network", run_create, "NETWORK", 1, 1,
+        "create",
+        "Create a network",
+        run_create,
+        "NETWORK",
+        1,
+        1,
         flags=(
             switch("attachable", "Let containers connect, not only services"),
             Flag("aux-address", MAP, "Addresses that are in use already", shown="map[]"),
@@ -261,7 +290,12 @@ COMMANDS = (
         examples=("network create -d overlay nginx-net", "network create --subnet 10.1.0.0/24 --gateway 10.1.0.1 lan"),
     ),
     Command(
-        "connect", "Connect a container to a network", run_connect, "NETWORK CONTAINER", 2, 2,
+        "connect",
+        "Connect a container to a network",
+        run_connect,
+        "NETWORK CONTAINER",
+        2,
+        2,
         flags=(
             Flag("alias", STRINGS, "Add an alias on the network"),
             Flag("driver-opt", STRINGS, "Options of the network's driver"),
@@ -271,21 +305,39 @@ COMMANDS = (
             Flag("link", LIST, "Link to another container"),
             Flag("link-local-ip", STRINGS, "Link-local address"),
         ),
-        examples=("network connect --alias db lan postgres",), completes=("networks", "containers"),
+        examples=("network connect --alias db lan postgres",),
+        completes=("networks", "containers"),
     ),
     Command(
-        "disconnect", "Disconnect a container from a network", run_disconnect, "NETWORK CONTAINER", 2, 2,
+        "disconnect",
+        "Disconnect a container from a network",
+        run_disconnect,
+        "NETWORK CONTAINER",
+        2,
+        2,
         flags=(switch("force", "Force the container to disconnect", "f"),),
-        examples=("network disconnect lan postgres",), completes=("networks", "containers"),
+        examples=("network disconnect lan postgres",),
+        completes=("networks", "containers"),
     ),
     Command(
-        "rm", "Remove one or more networks", run_rm, "NETWORK [NETWORK...]", 1,
+        "rm",
+        "Remove one or more networks",
+        run_rm,
+        "NETWORK [NETWORK...]",
+        1,
         flags=(switch("force", "Do not fail when the network does not exist", "f"),),
-        examples=("network rm nginx-net",), completes=ANY,
+        examples=("network rm nginx-net",),
+        completes=ANY,
     ),
     Command(
-        "prune", "Remove all unused networks", run_prune, most=0,
-        flags=(Flag("filter", FILTER, 'Remove only what matches (e.g. "until=24h")'), switch("force", "Do not ask", "f")),
+        "prune",
+        "Remove all unused networks",
+        run_prune,
+        most=0,
+        flags=(
+            Flag("filter", FILTER, 'Remove only what matches (e.g. "until=24h")'),
+            switch("force", "Do not ask", "f"),
+        ),
         examples=("network prune -f",),
     ),
 )

@@ -4,12 +4,14 @@ import json
 
 from shoal.cli.command import Arguments, Command, Flag
 from shoal.cli.context import Context
+from shoal.cli.gofunctions import TemplateError
 from shoal.cli.gotemplate import Template
 from shoal.cli.kinds import INT, filter_flag, filters_of, format_flag, switch
-from shoal.cli.listing import Column, Listing, ellipsis
+from shoal.cli.listing import Column, Listing, ellipsis, unescape
 from shoal.cli.ports import show_ports
 from shoal.cli.quantities import go_time, human_duration, human_size
 from shoal.client.engine import Json
+from shoal.errors import InvalidArgument
 
 
 def container_name(row: Json) -> str:
@@ -48,7 +50,11 @@ def container_listing(ctx: Context, *, trunc: bool) -> Listing:
         Column("ID", "CONTAINER ID", lambda row: row["Id"][:12] if trunc else row["Id"]),
         Column("Image", "IMAGE", image),
         Column("Labels", "LABELS", lambda row: ",".join(f"{k}={v}" for k, v in (row.get("Labels") or {}).items())),
-        Column("LocalVolumes", "LOCAL VOLUMES", lambda row: str(sum(m.get("Driver") == "local" for m in row.get("Mounts") or ()))),
+        Column(
+            "LocalVolumes",
+            "LOCAL VOLUMES",
+            lambda row: str(sum(m.get("Driver") == "local" for m in row.get("Mounts") or ())),
+        ),
         Column("Mounts", "MOUNTS", mounts),
         Column("Names", "NAMES", container_name),
         Column("Networks", "NETWORKS", lambda row: ",".join((row.get("NetworkSettings") or {}).get("Networks") or {})),
@@ -64,12 +70,34 @@ def container_listing(ctx: Context, *, trunc: bool) -> Listing:
     return Listing("*formatter.ContainerContext", columns, table, config_key="psFormat")
 
 
+def fields_used(listing: Listing, form: str) -> list[str]:
+    """The fields that a template asks for, tried on an empty container before the daemon is asked to add up sizes.
+
+    Raises InvalidArgument in the words that ``ps`` alone has.
+    """
+    if form in ("", "table", "json"):
+        return []
+    try:
+        template = Template(unescape(form.removeprefix("table ")))
+    except TemplateError as error:
+        raise InvalidArgument(f"failed to parse template: {error}") from error
+    known = {column.name for column in listing.columns}
+    for name in template.fields:
+        if name not in known:
+            at = form.removeprefix("table ").find(f".{name}")
+            where = f'template: :1:{at}: executing "" at <.{name}>'
+            raise InvalidArgument(
+                f"failed to execute template: {where}: can't evaluate field {name} in type {listing.type_name}"
+            )
+    return template.fields
+
+
 def run_ls(ctx: Context, args: Arguments) -> int:
     """List containers."""
     form = args.text("format")
     last = 1 if args.on("latest") else args["last"]
-    body = form.removeprefix("table ")
-    wants_size = args.on("size") or ("{{" in body and "Size" in Template(body).fields if ".Size" in body else False)
+    listing = container_listing(ctx, trunc=not args.on("no-trunc"))
+    wants_size = args.on("size") or "Size" in fields_used(listing, form)
     query = {
         "all": args.on("all") or None,
         "limit": last if last > 0 else None,
@@ -77,7 +105,6 @@ def run_ls(ctx: Context, args: Arguments) -> int:
         "filters": filters_of(args.items("filter")),
     }
     rows = ctx.engine.get("/containers/json", query)
-    listing = container_listing(ctx, trunc=not args.on("no-trunc"))
     if args.on("size"):
         listing = listing._replace(table=(*listing.table, "Size"))
     listing.show(ctx, rows, form, quiet=args.on("quiet"))

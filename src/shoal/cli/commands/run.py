@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 
-from shoal.cli.command import Arguments, Command
+from shoal.cli.command import Arguments, Command, PlainError
 from shoal.cli.commands.attach import DETACH_KEYS, Attachment, exit_code, wait_for_exit
 from shoal.cli.containerbody import container_body
 from shoal.cli.containerflags import CONTAINER_FLAGS
@@ -44,7 +44,9 @@ def create(ctx: Context, args: Arguments, body: Json) -> Json:
         raise InvalidArgument(f'invalid pull option: \'{policy}\': must be one of "always", "missing" or "never"')
     cidfile = args.text("cidfile")
     if cidfile and os.path.exists(cidfile):
-        raise InvalidArgument(f"container ID file found, make sure the other container isn't running or delete {cidfile}")
+        raise InvalidArgument(
+            f"container ID file found, make sure the other container isn't running or delete {cidfile}"
+        )
     image = args.words[0]
     if policy == "always":
         pull(ctx, image, args)
@@ -79,11 +81,11 @@ def run_run(ctx: Context, args: Arguments) -> int:
     """Create a container, start it, and stay attached to it unless told otherwise."""
     detach = args.on("detach")
     if detach and args.items("attach"):
-        raise InvalidArgument("conflicting options: cannot specify both --attach and --detach")
+        raise PlainError("conflicting options: cannot specify both --attach and --detach")
     body = container_body(args, detach=detach)
     attached = body["AttachStdin"] or body["AttachStdout"] or body["AttachStderr"]
     if not detach and (problem := check_tty(attach_stdin=body["AttachStdin"], tty=body["Tty"])):
-        raise RunError(problem, 1)
+        raise PlainError(problem)
     if body["Tty"] and not detach:
         body["HostConfig"]["ConsoleSize"] = list(size())
     created = create(ctx, args, body)
@@ -136,7 +138,6 @@ COMMANDS = (
         examples=("create --name web -p 80:80 nginx",),
         interspersed=False,
         completes=("images",),
-        failure=ENGINE_FAILED,
     ),
     Command(
         "run",
@@ -150,7 +151,11 @@ COMMANDS = (
             DETACH_KEYS,
             switch("sig-proxy", "Proxy received signals to the process", default=True, shown="true"),
         ),
-        examples=("run -it --rm busybox sh", "run -d --name web -p 8080:80 nginx", "run --rm -v data:/data busybox ls /data"),
+        examples=(
+            "run -it --rm busybox sh",
+            "run -d --name web -p 8080:80 nginx",
+            "run --rm -v data:/data busybox ls /data",
+        ),
         interspersed=False,
         completes=("images",),
         failure=ENGINE_FAILED,

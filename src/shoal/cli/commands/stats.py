@@ -82,7 +82,9 @@ def run_stats(ctx: Context, args: Arguments) -> int:
     listing = stats_listing(trunc=not args.on("no-trunc"))
     while True:
         # A reading spans a second, in which the daemon measures; all containers in turn would take a second each.
-        names = args.words or [row["Id"][:12] for row in ctx.engine.get("/containers/json", {"all": args.on("all") or None})]
+        names = args.words or [
+            row["Id"][:12] for row in ctx.engine.get("/containers/json", {"all": args.on("all") or None})
+        ]
         rows = [row for row in _samples(ctx, names, explicit=bool(args.words)) if row]
         if not args.on("no-stream") and sys.stdout.isatty():
             sys.stdout.write(CLEAR)

@@ -50,7 +50,9 @@ def run_create(ctx: Context, args: Arguments) -> int:
         "Labels": dict(args.items("label")),
     }
     if args.words and args.text("name"):
-        raise InvalidArgument("conflicting options: cannot specify a volume-name through both --name and as a positional arg")
+        raise InvalidArgument(
+            "conflicting options: cannot specify a volume-name through both --name and as a positional arg"
+        )
     body["Name"] = body["Name"] or args.text("name")
     ctx.out(ctx.engine.post("/volumes/create", body=body)["Name"])
     return 0
@@ -78,7 +80,9 @@ def run_prune(ctx: Context, args: Arguments) -> int:
     """Remove volumes that no container uses."""
     every = args.on("all")
     which = "all local volumes" if every else "anonymous local volumes"
-    warning = f"WARNING! This will remove {which} not used by at least one container.\nAre you sure you want to continue?"
+    warning = (
+        f"WARNING! This will remove {which} not used by at least one container.\nAre you sure you want to continue?"
+    )
     if not args.on("force") and not confirmed(ctx, warning):
         return 0
     filters = [*args.items("filter"), *([("all", "true")] if every else [])]
@@ -92,15 +96,23 @@ def run_prune(ctx: Context, args: Arguments) -> int:
 ANY = ("volumes",)
 COMMANDS = (
     Command(
-        "ls", "List volumes", run_ls, most=0,
+        "ls",
+        "List volumes",
+        run_ls,
+        most=0,
         flags=(
-            filter_flag(help_='Show only what matches (e.g. "dangling=true")'), format_flag(),
+            filter_flag(help_='Show only what matches (e.g. "dangling=true")'),
+            format_flag(),
             switch("quiet", "Only display volume names", "q"),
         ),
         examples=("volume ls",),
     ),
     Command(
-        "create", "Create a volume", run_create, "[VOLUME]", most=1,
+        "create",
+        "Create a volume",
+        run_create,
+        "[VOLUME]",
+        most=1,
         flags=(
             text_flag("driver", "Driver of the volume", "d", "local"),
             Flag("label", PAIRS, "Set metadata on the volume"),
@@ -110,17 +122,31 @@ COMMANDS = (
         examples=("volume create data",),
     ),
     Command(
-        "inspect", "Display detailed information on one or more volumes", run_inspect, "VOLUME [VOLUME...]", 1,
-        flags=(format_flag("f"),), examples=("volume inspect data",), completes=ANY,
+        "inspect",
+        "Display detailed information on one or more volumes",
+        run_inspect,
+        "VOLUME [VOLUME...]",
+        1,
+        flags=(format_flag("f"),),
+        examples=("volume inspect data",),
+        completes=ANY,
     ),
     Command(
-        "rm", "Remove one or more volumes", run_rm, "VOLUME [VOLUME...]", 1,
+        "rm",
+        "Remove one or more volumes",
+        run_rm,
+        "VOLUME [VOLUME...]",
+        1,
         flags=(switch("force", "Do not fail when the volume does not exist", "f"),),
-        examples=("volume rm data",), completes=ANY,
+        examples=("volume rm data",),
+        completes=ANY,
         detail="A volume that a container uses cannot be removed.",
     ),
     Command(
-        "prune", "Remove unused local volumes", run_prune, most=0,
+        "prune",
+        "Remove unused local volumes",
+        run_prune,
+        most=0,
         flags=(
             switch("all", "Remove named volumes too", "a"),
             Flag("filter", FILTER, 'Remove only what matches (e.g. "label=keep")'),
