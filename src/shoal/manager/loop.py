@@ -9,10 +9,12 @@ from typing import Protocol
 
 from shoal.aio.broadcast import Lagged, Subscription
 from shoal.aio.clock import Clock
+from shoal.aio.tasks import spawn
 from shoal.store.store import Store
 from shoal.store.tx import Event, Tx
 
 _log = logging.getLogger(__name__)
+_PAUSE = 1.0
 
 
 class Station(Protocol):
@@ -32,38 +34,55 @@ class Station(Protocol):
 
 
 async def run(station: Station, store: Store, clock: Clock, *, name: str) -> None:
-    """Run a station until it is cancelled. A step that raises is logged and tried again after a pause, from scratch."""
-    with store.watch() as events:
-        station.reset()
-        due = True
-        wake: datetime | None = None
-        while True:
-            if due:
-                try:
-                    wake = await store.update(lambda tx: station.step(tx, clock.now()))
-                except Exception:  # noqa: BLE001 (a loop outlives its failures; each is logged in full)
-                    _log.exception("%s: the step failed and will be tried again", name)
-                    await clock.sleep(1.0)
-                    station.reset()
-                    continue
-            due = await _next(station, events, clock, wake)
+    """Run a station until it is cancelled or the store is closed.
+
+    A step that raises is logged and tried again after a pause, from scratch.
+    """
+    while True:
+        with store.watch() as events:
+            # What is noted below happened after this reset: an older event would undo what the reset has taken down.
+            station.reset()
+            try:
+                return await _go_on(station, store, clock, events)
+            except Lagged:
+                continue
+            except Exception:  # noqa: BLE001 (a loop outlives its failures; each is logged in full)
+                _log.exception("%s: the step failed and will be tried again", name)
+        await clock.sleep(_PAUSE)
 
 
-async def _next(station: Station, events: Subscription[list[Event]], clock: Clock, wake: datetime | None) -> bool:
-    """Wait for events or the time; say whether a step is due."""
-    timeout = None if wake is None else max((wake - clock.now()).total_seconds(), 0)
-    try:
-        batches: list[list[Event]] = []
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                batches = await events.drain()
-    except Lagged:
-        station.reset()
-        return True
-    if not batches:
-        return True
-    # Every event has to be noted, so no short-circuit.
-    return any([station.note(event) for event in _flat(batches)])
+async def _go_on(station: Station, store: Store, clock: Clock, events: Subscription[list[Event]]) -> None:
+    due = True
+    wake: datetime | None = None
+    while True:
+        if due:
+            wake = await store.update(lambda tx: station.step(tx, clock.now()))
+        batches = await _next(events, clock, wake)
+        if batches is not None and not batches:
+            return
+        # Every event has to be noted, so no short-circuit.
+        due = any([station.note(event) for event in _flat(batches or [])])
+        due = due or (wake is not None and clock.now() >= wake)
+
+
+async def _next(events: Subscription[list[Event]], clock: Clock, wake: datetime | None) -> list[list[Event]] | None:
+    """Wait for events; ``None`` when the time has come first, an empty list at the watch's end. Raises Lagged."""
+    if wake is None:
+        return await events.drain()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None) as deadline:
+            seconds = max((wake - clock.now()).total_seconds(), 0)
+            alarm = spawn(_expire(deadline, clock, seconds), name="alarm of a loop")
+            try:
+                return await events.drain()
+            finally:
+                alarm.cancel()
+    return None
+
+
+async def _expire(deadline: asyncio.Timeout, clock: Clock, seconds: float) -> None:
+    await clock.sleep(seconds)
+    deadline.reschedule(asyncio.get_running_loop().time())
 
 
 def _flat(batches: Iterable[list[Event]]) -> Iterable[Event]:
