@@ -7,6 +7,7 @@ away: nobody who waits for a result has to wait for the cleaning.
 
 import asyncio
 import logging
+import shutil
 import signal
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
@@ -106,6 +107,11 @@ class Lifecycle:
             await self.settle(container.id)
             await self._records.put(replace(container, has_been_stopped=False))
             await self._start(self._records.get(container.id))
+
+    async def discard(self, container: Container) -> None:
+        """Let go of what a container that does not run still holds: streams that somebody had attached to."""
+        await self._keeper.close(container.id)
+        await asyncio.to_thread(shutil.rmtree, self._stdio_root / container.id, True)
 
     async def settle(self, container_id: str) -> None:
         """Wait until what an earlier exit left is cleared away, and call off a restart that is due."""

@@ -1,0 +1,159 @@
+"""One task's life on this node: takes the steps that the state machine names, one after the other."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from shoal.agent.controller import Controller
+from shoal.agent.fsm import Step, next_step
+from shoal.aio.clock import Clock
+from shoal.aio.tasks import cancel, spawn
+from shoal.errors import ShoalError, Unavailable
+from shoal.objects.base import timestamp
+from shoal.objects.state import TaskState
+from shoal.objects.task import Task, TaskStatus
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Drives one task. ``report`` takes each status as it comes about; a state never goes back."""
+
+    def __init__(
+        self,
+        *,
+        task: Task,
+        status: TaskStatus | None,
+        controller: Controller,
+        report: Callable[[str, TaskStatus], Awaitable[None]],
+        clock: Clock,
+    ) -> None:
+        self._task = task
+        self._controller = controller
+        self._report = report
+        self._clock = clock
+        self._desired = task.desired
+        self._state = TaskState.of(status.state) if status else TaskState.ASSIGNED
+        self._changed = asyncio.Event()
+        self._loop: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, or go on from the state that was reported last."""
+        self._loop = spawn(self._run(), name=f"task {self._task.full_name}")
+
+    def want(self, desired: TaskState) -> None:
+        """The state that is wanted from now on; it only goes up."""
+        if desired > self._desired:
+            self._desired = desired
+            self._changed.set()
+
+    async def leave(self) -> None:
+        """Stop driving; the task itself stays as it is."""
+        await cancel(self._loop)
+
+    async def remove(self) -> None:
+        """Stop the task and remove all that there is of it."""
+        await self.leave()
+        await self._controller.shutdown()
+        await self._controller.remove()
+
+    async def _run(self) -> None:
+        while True:
+            self._changed.clear()
+            match next_step(self._state, self._desired):
+                case Step.ACCEPT:
+                    await self._move(TaskState.ACCEPTED, "accepted")
+                case Step.PREPARE:
+                    await self._prepare()
+                case Step.START:
+                    await self._start()
+                case Step.WATCH:
+                    await self._watch()
+                case Step.SHUT_DOWN:
+                    await self._shut_down()
+                case Step.IDLE:
+                    await self._changed.wait()
+
+    async def _move(self, state: TaskState, message: str, error: str | None = None) -> None:
+        self._state = max(state, self._state)
+        status = TaskStatus(
+            timestamp=timestamp(self._clock.now()),
+            state=state.word,
+            message=message,
+            err=error,
+            container_status=self._controller.container_status(),
+            port_status=self._controller.port_status(),
+        )
+        await self._report(self._task.id, status)
+
+    async def _prepare(self) -> None:
+        await self._move(TaskState.PREPARING, "preparing")
+        try:
+            await self._interruptible(self._controller.prepare())
+        except _Interrupted:
+            return
+        except ShoalError as error:
+            await self._move(TaskState.REJECTED, "preparing", str(error))
+            return
+        await self._move(TaskState.READY, "prepared")
+
+    async def _start(self) -> None:
+        await self._move(TaskState.STARTING, "starting")
+        try:
+            await self._interruptible(self._controller.start())
+        except _Interrupted:
+            return
+        except ShoalError as error:
+            await self._controller.shutdown()
+            await self._move(TaskState.FAILED, "starting", str(error))
+            return
+        await self._move(TaskState.RUNNING, "started")
+
+    async def _watch(self) -> None:
+        try:
+            result = await self._interruptible(self._controller.wait())
+        except _Interrupted:
+            return
+        except Unavailable as error:
+            _log.warning("task %s cannot be watched: %s", self._task.full_name, error)
+            await self._clock.sleep(1)
+            return
+        except ShoalError as error:
+            await self._move(TaskState.FAILED, "started", str(error))
+            return
+        if result.code == 0:
+            await self._move(TaskState.COMPLETE, "finished")
+        else:
+            await self._move(TaskState.FAILED, "started", result.error or f"task: non-zero exit ({result.code})")
+
+    async def _shut_down(self) -> None:
+        try:
+            await self._controller.shutdown()
+        except ShoalError as error:
+            _log.warning("task %s cannot be stopped: %s", self._task.full_name, error)
+            await self._clock.sleep(1)
+            return
+        await self._move(TaskState.SHUTDOWN, "shutdown")
+
+    async def _interruptible(self, step: Coroutine[Any, Any, T]) -> T:
+        """Await a step, but not past the moment when the task is no longer wanted."""
+        working = spawn(step, name=f"step of {self._task.full_name}")
+        changed = spawn(self._changed.wait(), name="wanted state")
+        try:
+            while True:
+                await asyncio.wait([working, changed], return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    return working.result()
+                self._changed.clear()
+                if self._desired >= TaskState.SHUTDOWN:
+                    await cancel(working)
+                    raise _Interrupted
+                changed = spawn(self._changed.wait(), name="wanted state")
+        finally:
+            await cancel(changed, working)
+
+
+class _Interrupted(Exception):
+    """The task is no longer wanted."""

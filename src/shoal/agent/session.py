@@ -1,0 +1,152 @@
+"""The line to a manager: dialled by the node, made again whenever it is lost, with pauses that grow.
+
+What has been reported and not taken yet is sent again in the next session, so a manager's restart loses no state.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
+import msgspec
+
+from shoal.aio.clock import Clock
+from shoal.aio.tasks import cancel, spawn
+from shoal.objects.node import NodeDescription
+from shoal.objects.task import TaskStatus
+from shoal.wire.cluster import (
+    Applied,
+    Assignments,
+    FromAgent,
+    Heartbeat,
+    Hello,
+    StatusReport,
+    StatusTaken,
+    StatusUpdate,
+    Welcome,
+    from_manager,
+    pack,
+)
+
+_log = logging.getLogger(__name__)
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
+_MESSAGE_LIMIT = 256 * 1024 * 1024
+# States that come together go out together.
+_GATHER = 0.002
+
+
+class ManagerSession:
+    """Keeps a session with a manager open. ``assign`` is called with each version, in order."""
+
+    def __init__(
+        self,
+        *,
+        manager: Callable[[], str],
+        tls: ssl.SSLContext,
+        server_name: str,
+        describe: Callable[[], NodeDescription],
+        address: str,
+        assign: Callable[[Assignments], Awaitable[None]],
+        known: Callable[[], Mapping[str, TaskStatus]],
+        clock: Clock,
+    ) -> None:
+        self._manager = manager
+        self._tls = tls
+        self._server_name = server_name
+        self._describe = describe
+        self._address = address
+        self._assign = assign
+        self._known = known
+        self._clock = clock
+        self._pending: dict[str, TaskStatus] = {}
+        self._sent: dict[int, dict[str, TaskStatus]] = {}
+        self._number = 0
+        self._wake = asyncio.Event()
+
+    def report(self, task_id: str, status: TaskStatus) -> None:
+        """A task's state has changed; it goes out soon, and again if the manager is lost before it has it."""
+        self._pending[task_id] = status
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Hold sessions, one after the other, until cancelled."""
+        pause = _FIRST_PAUSE
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await self._session()
+            except (aiohttp.ClientError, OSError, msgspec.DecodeError, TimeoutError) as error:
+                _log.info("no session with the manager at %s: %s", self._manager(), error)
+            if self._clock.monotonic() - began > _LAST_PAUSE:
+                pause = _FIRST_PAUSE
+            # Not all nodes at once, when a manager comes back.
+            await self._clock.sleep(pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, _LAST_PAUSE)
+
+    async def _session(self) -> None:
+        connector = aiohttp.TCPConnector(ssl=self._tls)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
+            async with client.ws_connect(
+                f"https://{self._manager()}/v1/session",
+                max_msg_size=_MESSAGE_LIMIT,
+                compress=0,
+                server_hostname=self._server_name,
+            ) as socket:
+                await self._converse(socket)
+
+    async def _converse(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        await self._send(socket, Hello(description=self._describe(), addr=self._address))
+        self._sent.clear()
+        for task_id, status in self._known().items():
+            self._pending.setdefault(task_id, status)
+        senders: list[asyncio.Task[None]] = []
+        try:
+            async for message in socket:
+                if message.type is not aiohttp.WSMsgType.BINARY:
+                    break
+                match from_manager(message.data):
+                    case Welcome(heartbeat_period=period):
+                        senders.append(spawn(self._beat(socket, period / 1e9), name="heartbeats to the manager"))
+                        senders.append(spawn(self._reports(socket), name="reports to the manager"))
+                        self._wake.set()
+                    case Assignments() as assignments:
+                        await self._assign(assignments)
+                        await self._send(socket, Applied(version=assignments.version))
+                    case StatusTaken(number=number):
+                        self._sent.pop(number, None)
+        finally:
+            await cancel(*senders)
+            for sent in self._sent.values():
+                for task_id, status in sent.items():
+                    self._pending.setdefault(task_id, status)
+            self._sent.clear()
+
+    async def _send(self, socket: aiohttp.ClientWebSocketResponse, message: FromAgent) -> None:
+        await socket.send_bytes(pack(message))
+
+    async def _beat(self, socket: aiohttp.ClientWebSocketResponse, period: float) -> None:
+        while not socket.closed:
+            await self._clock.sleep(period)
+            try:
+                await self._send(socket, Heartbeat())
+            except ConnectionError:
+                return
+
+    async def _reports(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while not socket.closed:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._clock.sleep(_GATHER)
+            if not self._pending:
+                continue
+            updates, self._pending = self._pending, {}
+            self._number += 1
+            self._sent[self._number] = updates
+            report = [StatusUpdate(task_id=task_id, status=status) for task_id, status in updates.items()]
+            try:
+                await self._send(socket, StatusReport(number=self._number, updates=report))
+            except ConnectionError:
+                return

@@ -1,0 +1,139 @@
+"""The node's snapshot and what follows from it: the networks, then one runner a task.
+
+A new version is applied in this order: networks first, so that what is withdrawn gets no new connections before it is
+stopped, and what starts finds its network; then tasks; then the version is acknowledged. The snapshot and the last
+reported states are on disk: a node that boots without a manager goes on with them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from shoal.agent.controller import Controller
+from shoal.agent.networks import cluster_networks
+from shoal.agent.runner import Runner
+from shoal.aio.clock import Clock
+from shoal.aio.tasks import spawn
+from shoal.engine.cluster import ClusterNetworks
+from shoal.errors import ShoalError
+from shoal.localdb.localdb import Delete, LocalDB, Put
+from shoal.objects.task import Task, TaskStatus
+from shoal.wire.cluster import Assignments, Resource, TaskResource
+
+_log = logging.getLogger(__name__)
+_RESOURCE, _STATUS = "resource", "task-status"
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """A resource as it lies in the local database."""
+
+    resource: Resource
+
+
+class Worker:
+    """Makes this node what its snapshot says. ``tell_networks`` hands the engine the swarm's networks."""
+
+    def __init__(
+        self,
+        *,
+        node_id: str,
+        underlay_mtu: int,
+        controller_of: Callable[[Task], Controller],
+        tell_networks: Callable[[ClusterNetworks], Awaitable[None]],
+        report: Callable[[str, TaskStatus], None],
+        db: LocalDB,
+        clock: Clock,
+    ) -> None:
+        self._node_id = node_id
+        self._underlay_mtu = underlay_mtu
+        self._controller_of = controller_of
+        self._tell_networks = tell_networks
+        self._tell = report
+        self._db = db
+        self._clock = clock
+        self._resources: dict[str, Resource] = {}
+        self._statuses: dict[str, TaskStatus] = {}
+        self._runners: dict[str, Runner] = {}
+        self._lock = asyncio.Lock()
+
+    async def restore(self) -> None:
+        """Go on with the snapshot on disk."""
+        kept = await self._db.load(_RESOURCE, _Kept)
+        self._resources = {key: found.resource for key, found in kept.items()}
+        self._statuses = await self._db.load(_STATUS, TaskStatus)
+        if self._resources:
+            await self._apply()
+
+    def statuses(self) -> dict[str, TaskStatus]:
+        """The last state of each task here, for a manager that may have missed it."""
+        return dict(self._statuses)
+
+    async def assign(self, assignments: Assignments) -> None:
+        """Take in a new version. Raises ShoalError when the network cannot be made so; tasks are left then."""
+        async with self._lock:
+            removed = set(assignments.remove)
+            if assignments.full:
+                removed = set(self._resources) - {resource.key for resource in assignments.put}
+            for key in removed:
+                self._resources.pop(key, None)
+            self._resources |= {resource.key: resource for resource in assignments.put}
+            changes: list[Put | Delete] = [Put(_RESOURCE, r.key, _Kept(r)) for r in assignments.put]
+            changes += [Delete(_RESOURCE, key) for key in removed]
+            if changes:
+                await self._db.write(changes)
+            await self._apply()
+
+    async def _apply(self) -> None:
+        networks = cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu)
+        try:
+            await self._tell_networks(networks)
+        except ShoalError:
+            _log.exception("the swarm's networks could not be made as wanted")
+        tasks = {r.task.id: r.task for r in self._resources.values() if isinstance(r, TaskResource)}
+        for task_id in [key for key in self._runners if key not in tasks]:
+            runner = self._runners.pop(task_id)
+            spawn(self._forget(task_id, runner), name=f"remove task {task_id}")
+        for task_id, task in tasks.items():
+            runner = self._runners.get(task_id) or self._begin(task)
+            runner.want(task.desired)
+
+    def _begin(self, task: Task) -> Runner:
+        runner = Runner(
+            task=task,
+            status=self._statuses.get(task.id),
+            controller=self._controller_of(task),
+            report=self._report,
+            clock=self._clock,
+        )
+        self._runners[task.id] = runner
+        runner.start()
+        return runner
+
+    async def _forget(self, task_id: str, runner: Runner) -> None:
+        await runner.remove()
+        self._statuses.pop(task_id, None)
+        await self._db.delete(_STATUS, task_id)
+
+    async def _report(self, task_id: str, status: TaskStatus) -> None:
+        self._statuses[task_id] = status
+        self._tell(task_id, status)
+        await self._db.put(_STATUS, task_id, status)
+
+    async def leave(self) -> None:
+        """shoald ends: let go of the tasks, which stay as they are."""
+        for runner in self._runners.values():
+            await runner.leave()
+
+    async def clear(self) -> None:
+        """The node leaves the swarm: every task is stopped and removed, and the snapshot forgotten."""
+        async with self._lock:
+            runners, self._runners = self._runners, {}
+            await asyncio.gather(*(runner.remove() for runner in runners.values()))
+            changes: list[Put | Delete] = [Delete(_RESOURCE, key) for key in self._resources]
+            changes += [Delete(_STATUS, key) for key in self._statuses]
+            self._resources, self._statuses = {}, {}
+            if changes:
+                await self._db.write(changes)
+            await self._tell_networks(ClusterNetworks())

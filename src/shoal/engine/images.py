@@ -1,0 +1,43 @@
+"""Images for those who are about to run one: what is here is used at once, what is not is pulled."""
+
+import asyncio
+import logging
+
+from shoal.container.distribution.auth import ANONYMOUS, AuthConfig
+from shoal.container.images import ImageStore
+from shoal.container.reference import parse
+from shoal.errors import NotFound, ShoalError
+
+_log = logging.getLogger(__name__)
+
+# Local images first: a registry that does not answer delays a task whose image is here by no more than this (seconds).
+_PATIENCE = 0.8
+
+
+class NodeImages:
+    """Sees to it that a task's image is here. ``prefer_offline``: no registry is asked for what is here."""
+
+    def __init__(self, *, store: ImageStore, prefer_offline: bool) -> None:
+        self._store = store
+        self._prefer_offline = prefer_offline
+
+    async def ensure(self, name: str, auth: AuthConfig = ANONYMOUS) -> None:
+        """Have the image here. Raises NotFound (``No such image: …``) when neither node nor registry has it.
+
+        As under Docker a tag is looked up in its registry at each start, so that all nodes come to run the same; but
+        what is here serves when the registry does not answer in time, or does not have it.
+        """
+        reference = parse(name).or_latest()
+        try:
+            here = await self._store.inspect(name)
+        except NotFound:
+            here = None
+        if here is not None and (self._prefer_offline or reference.digest is not None):
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE if here is not None else None):
+                await self._store.pull(reference, auth=auth)
+        except (ShoalError, TimeoutError) as error:
+            if here is None:
+                raise NotFound(f"No such image: {reference.familiar}") from error
+            _log.info("%s is run as it is here, the registry gave no newer one: %s", reference.familiar, error)
