@@ -21,6 +21,7 @@ from shoal.container import oci, ocispec, rootfs, user
 from shoal.container.ocispec import SpecHost
 from shoal.container.runtime import ExitStatus, ProcessStatus, Runtime, Stdio
 from shoal.engine import files, mounts
+from shoal.engine.create import published
 from shoal.engine.discovery import Discovery, answers
 from shoal.engine.events import Events
 from shoal.engine.networks import NodeNetworks, Want
@@ -31,7 +32,7 @@ from shoal.engine.waiting import Condition, Waiters
 from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, NotModified, ShoalError
 from shoal.keeper.client import KeeperClient
 from shoal.objects.base import parse_time, timestamp
-from shoal.objects.container import Container, ContainerState, Sandbox
+from shoal.objects.container import Container, ContainerState
 from shoal.objects.results import ExitResult
 from shoal.wire.keeper import LogDriver, LogOptions
 from shoal.wire.keeper import Stdio as KeeperStdio
@@ -168,14 +169,13 @@ class Lifecycle:
             for name, settings in container.networks.items()
             if name != "none"
         ]
-        asked = container.sandbox or Sandbox(netns=self._netns_name(container))
         sandbox = await self._networks.plug(
             container.id,
-            netns=asked.netns,
+            netns=self._netns_name(container),
             owner=f"task {container.name}" if container.task_id else f"container {container.name}",
             wants=wants,
-            ports=asked.ports,
-            on_mesh=asked.uses_mesh,
+            ports=published(container.config, container.host_config),
+            on_mesh=bool(container.sandbox and container.sandbox.uses_mesh),
         )
         container = await self._records.put(replace(container, sandbox=sandbox))
         path = str(self._netns_root / sandbox.netns)

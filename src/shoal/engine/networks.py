@@ -7,11 +7,12 @@ of the description that it touches, so that starting one container costs the sam
 import asyncio
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.ports import HostPorts
-from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
+from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, ShoalError
 from shoal.network.describe import HOST_PART, overlay_part, sandbox_part
 from shoal.network.node import (
     INGRESS_NETNS,
@@ -143,8 +144,10 @@ class NodeNetworks:
                 await self._apply(self._parts_of(sandbox_id, sandbox))
             except BaseException:
                 self._give_back(sandbox_id, endpoints)
-                if sandbox_id in self._sandboxes:
+                if (half := self._sandboxes.get(sandbox_id)) is not None:
                     self._drop(sandbox_id)
+                    with suppress(ShoalError):
+                        await self._apply(self._parts_of(sandbox_id, half))
                 raise
             return sandbox
 

@@ -1,0 +1,177 @@
+"""Puts a node's engine together, part by part. Nothing else constructs these."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+
+from shoal.aio.clock import Clock
+from shoal.container import host
+from shoal.container.containerd.client import Containerd
+from shoal.container.containerd.content import ContentStore
+from shoal.container.containerd.images import ImageRecords
+from shoal.container.containerd.runtime import ContainerdRuntime
+from shoal.container.containerd.snapshots import Snapshots
+from shoal.container.containerd.supervisor import ContainerdSupervisor
+from shoal.container.distribution.hosts import RegistryConfig
+from shoal.container.images import ImageStore
+from shoal.container.registry import Registry
+from shoal.daemon.config import Config
+from shoal.engine.containers import Containers
+from shoal.engine.discovery import Discovery
+from shoal.engine.engine import Engine
+from shoal.engine.events import Events
+from shoal.engine.facts import read_facts
+from shoal.engine.files import HostResolver
+from shoal.engine.health import Health
+from shoal.engine.images import NodeImages
+from shoal.engine.lifecycle import Lifecycle
+from shoal.engine.local_networks import DEFAULT_POOLS, LocalNetworks
+from shoal.engine.networks import NodeNetworks
+from shoal.engine.records import Records
+from shoal.engine.volumes import Volumes
+from shoal.errors import NotFound
+from shoal.keeper.supervisor import KeeperSupervisor
+from shoal.kernel import netns
+from shoal.localdb.localdb import LocalDB
+from shoal.network.reconciler import Reconciler
+from shoal.version import VERSION
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node's parts, and the processes that they lean on."""
+
+    engine: Engine
+    reconciler: Reconciler
+    keeper: KeeperSupervisor
+    containerd: ContainerdSupervisor | None
+    client: Containerd
+    registry: Registry
+
+
+async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> Node:
+    """Start what the engine needs (containerd, the keeper) and put it together; nothing runs in it yet."""
+    for folder, mode in ((config.data_root, 0o711), (config.exec_root, 0o711), (config.data_root / "tmp", 0o700)):
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    supervisor = None
+    if config.containerd is None:
+        supervisor = ContainerdSupervisor(
+            root=config.data_root / "containerd", state=config.exec_root / "containerd", clock=clock
+        )
+    keeper = KeeperSupervisor(socket=config.exec_root / "keeper.sock", state=config.data_root / "keeper", clock=clock)
+    async with asyncio.TaskGroup() as starting:
+        starting.create_task(keeper.start())
+        if supervisor is not None:
+            starting.create_task(supervisor.start())
+    socket = config.containerd or str(supervisor.socket if supervisor else "")
+    client = Containerd(socket.removeprefix("unix://"))
+    engine, reconciler, registry = await _build_engine(config, clock, client, keeper, prefer_offline)
+    return Node(engine, reconciler, keeper, supervisor, client, registry)
+
+
+async def _build_engine(
+    config: Config, clock: Clock, client: Containerd, keeper: KeeperSupervisor, prefer_offline: bool
+) -> tuple[Engine, Reconciler, Registry]:
+    containers_root = config.data_root / "containers"
+    db = await LocalDB.open(config.data_root / "node.db")
+    snapshots = Snapshots(client, snapshotter=await client.snapshotter())
+    runtime = ContainerdRuntime(
+        containerd=client, snapshots=snapshots, runc_root=config.exec_root / "runc", clock=clock
+    )
+    registry = Registry(
+        config=RegistryConfig(mirrors=config.registry_mirrors, insecure=config.insecure_registries),
+        clock=clock,
+        user_agent=f"shoal/{VERSION}",
+    )
+    images = ImageStore(
+        containerd=client,
+        content=ContentStore(client),
+        records=ImageRecords(client),
+        snapshots=snapshots,
+        registry=registry,
+        clock=clock,
+        spool=config.data_root / "tmp",
+    )
+    owner = owner_of(config)
+    reconciler = Reconciler(owner=owner)
+    networks = NodeNetworks(reconciler=reconciler, owner=owner, mtu=config.mtu or 1500)
+    events, records, resolver = Events(clock), Records(db), HostResolver()
+    discovery = Discovery(keeper=keeper.client, resolver=resolver)
+    local_networks = LocalNetworks(
+        db=db,
+        networks=networks,
+        events=events,
+        clock=clock,
+        pools=config.default_address_pools or DEFAULT_POOLS,
+    )
+    spec_host = host.detect()
+    lifecycle = Lifecycle(
+        records=records,
+        runtime=runtime,
+        networks=networks,
+        discovery=discovery,
+        keeper=keeper.client,
+        resolver=resolver,
+        events=events,
+        clock=clock,
+        spec_host=spec_host,
+        containers_root=containers_root,
+        stdio_root=config.exec_root / "stdio",
+        netns_root=netns.BASE,
+        cgroup_parent=config.cgroup_parent,
+    )
+    volumes = Volumes()
+    containers = Containers(
+        records=records,
+        lifecycle=lifecycle,
+        runtime=runtime,
+        images=images,
+        volumes=volumes,
+        networks=Names(local_networks, networks),
+        events=events,
+        clock=clock,
+        containers_root=containers_root,
+        spec_host=spec_host,
+    )
+    engine = Engine(
+        db=db,
+        facts=read_facts(config.labels),
+        events=events,
+        records=records,
+        lifecycle=lifecycle,
+        containers=containers,
+        images=images,
+        node_images=NodeImages(store=images, prefer_offline=prefer_offline),
+        volumes=volumes,
+        health=Health(),
+        networks=networks,
+        local_networks=local_networks,
+        discovery=discovery,
+    )
+    return engine, reconciler, registry
+
+
+def owner_of(config: Config) -> str:
+    """The mark on all that this daemon makes in the kernel: its own for a second daemon on the machine."""
+    if config.data_root == Config.data_root:
+        return "shoal"
+    return "shoal-" + hashlib.sha256(str(config.data_root).encode()).hexdigest()[:6]
+
+
+class Names:
+    """Networks by what users call them: the node's own before the swarm's."""
+
+    def __init__(self, local: LocalNetworks, networks: NodeNetworks) -> None:
+        self._local = local
+        self._networks = networks
+
+    def find(self, text: str) -> tuple[str, str]:
+        """The id and the name. Raises NotFound."""
+        try:
+            found = self._local.get("bridge" if text == "default" else text)
+        except NotFound:
+            for network in self._networks.cluster.networks.values():
+                if text in (network.id, network.name):
+                    return network.id, network.name
+            raise
+        return found.id, found.name

@@ -1,0 +1,101 @@
+"""The process ``shoald``: start in order, say when it is ready, run until a signal, end in order."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from shoal.aio.clock import SystemClock
+from shoal.daemon.config import Config, parse
+from shoal.daemon.node import NodeDaemon
+from shoal.errors import Conflict, Forbidden, ShoalError
+
+_log = logging.getLogger("shoald")
+_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon; the exit status is 0 after SIGTERM or SIGINT, 1 when it cannot start."""
+    try:
+        config = parse(sys.argv[1:] if argv is None else argv)
+        if config.validate:
+            sys.stderr.write("configuration OK\n")
+            return 0
+        _check_machine()
+        return _run(config)
+    except ShoalError as error:
+        sys.stderr.write(f"failed to start daemon: {error}\n")
+        return 1
+
+
+def _run(config: Config) -> int:
+    level = logging.DEBUG if config.debug else _LEVELS.get(config.log_level, logging.INFO)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    _claim(config.pidfile)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(config))
+    finally:
+        config.pidfile.unlink(missing_ok=True)
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    for notice in config.notices:
+        _log.warning("%s", notice)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    node = NodeDaemon(config=config, clock=SystemClock())
+    loop.add_signal_handler(signal.SIGHUP, node.reload)
+    await node.start()
+    try:
+        notify("READY=1")
+        _log.info("ready: %s", ", ".join(node.addresses))
+        await stop.wait()
+        notify("STOPPING=1")
+    finally:
+        await node.stop()
+
+
+def notify(state: str) -> None:
+    """Tell systemd, if it listens (sd_notify(3))."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+        sock.connect(address)
+        sock.sendall(state.encode())
+
+
+def _check_machine() -> None:
+    if os.geteuid() != 0:
+        raise Forbidden("shoald needs to be started with root privileges; start it with sudo")
+
+
+def _claim(pidfile: Path) -> None:
+    """Write the pid file. Raises Conflict when another daemon that lives has it; one left by a dead process does not
+    matter."""
+    pidfile.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        other = int(pidfile.read_text())
+        command = Path(f"/proc/{other}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        pass
+    else:
+        if other != os.getpid() and b"shoald" in command:
+            raise Conflict(f"pid file found, ensure shoald is not running or delete {pidfile}")
+    pidfile.write_text(str(os.getpid()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

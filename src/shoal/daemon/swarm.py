@@ -1,0 +1,338 @@
+"""This node's membership in a swarm: founding, leaving, and starting again what it is after a restart.
+
+The state file says which node this is; the certificates lie beside it. A manager runs the control plane and an agent
+that dials it like any other node's.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import shutil
+import ssl
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shoal.agent.controller import ContainerController, Controller
+from shoal.agent.session import ManagerSession
+from shoal.agent.worker import Worker
+from shoal.aio.clock import Clock
+from shoal.aio.tasks import cancel, spawn
+from shoal.engine.cluster import ClusterNetworks
+from shoal.engine.engine import Engine
+from shoal.errors import InvalidArgument, Unavailable
+from shoal.kernel.routes import host_routes, mtu_of, underlays
+from shoal.manager.found import FoundingRequest, found
+from shoal.manager.manager import Manager
+from shoal.objects.ids import NodeId
+from shoal.objects.node import (
+    EngineDescription,
+    EnginePlugin,
+    NodeDescription,
+    NodeResources,
+    Platform,
+)
+from shoal.objects.task import Task
+from shoal.pki import contexts, files
+from shoal.pki.identity import MANAGER_NAME, tls_info
+from shoal.store.backends.sqlite import SQLiteBackend
+from shoal.store.store import Store
+from shoal.version import VERSION
+from shoal.wire.docker.swarm import SwarmInit, SwarmJoin
+
+_log = logging.getLogger(__name__)
+
+PORT = 2377
+_NO_MANAGER = (
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
+    "and try again."
+)
+_ALREADY = 'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
+_LAST_MANAGER = (
+    "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager "
+    "erases all current state of the swarm. Use `--force` to ignore this message."
+)
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """What this node remembers of its swarm: who it is, and where it listens and is reached."""
+
+    node_id: str
+    listen: str
+    advertise: str
+    data_path: str
+
+
+class Swarm:
+    """The node as a member of a swarm, or of none."""
+
+    def __init__(self, *, folder: Path, data_root: Path, engine: Engine, clock: Clock) -> None:
+        self._folder = folder
+        self._state_file = folder / "membership.json"
+        self._certificates = files.certificates_folder(data_root)
+        self._engine = engine
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self.membership: Membership | None = None
+        self.manager: Manager | None = None
+        self._worker: Worker | None = None
+        self._session: asyncio.Task[Any] | None = None
+
+    def control(self) -> Manager:
+        """The manager on this node. Raises Unavailable, in Docker's words, where there is none."""
+        if self.manager is None:
+            raise Unavailable(_NO_MANAGER)
+        return self.manager
+
+    async def start(self) -> None:
+        """Be again what this node was before shoald ended."""
+        try:
+            self.membership = msgspec.json.decode(self._state_file.read_bytes(), type=Membership)
+        except FileNotFoundError:
+            return
+        await self._run(self.membership)
+
+    async def stop(self) -> None:
+        """shoald ends: tasks and networks stay as they are."""
+        await cancel(self._session)
+        if self._worker is not None:
+            await self._worker.leave()
+        if self.manager is not None:
+            await self.manager.stop()
+
+    async def init(self, request: SwarmInit) -> str:
+        """Found a swarm with this node as its manager; returns the node's id. Raises Unavailable when there is one
+        already, InvalidArgument for settings that can't be."""
+        async with self._lock:
+            if self.membership is not None:
+                raise Unavailable(_ALREADY)
+            membership, asked = _plan(request)
+            founding = found(asked, self._clock.now())
+            membership = msgspec.structs.replace(membership, node_id=founding.node_id)
+            await asyncio.to_thread(files.save, self._certificates, founding.files)
+            store = await Store.open(backend=SQLiteBackend(self._database), clock=self._clock)
+            try:
+                await store.update(lambda tx: [tx.create(obj) for obj in founding.objects])
+            finally:
+                await store.close()
+            await asyncio.to_thread(_write, self._state_file, msgspec.json.encode(membership))
+            try:
+                await self._run(membership)
+            except BaseException:
+                await self._forget()
+                raise
+            self.membership = membership
+            await self._settled(founding.node_id)
+            return founding.node_id
+
+    async def join(self, request: SwarmJoin) -> None:
+        """Join another machine's swarm: not built yet."""
+        if self.membership is not None:
+            raise Unavailable(_ALREADY)
+        raise NotImplementedError("joining a swarm of several machines is not supported yet")
+
+    async def leave(self, *, force: bool) -> None:
+        """Leave the swarm: tasks, networks and all state of it go from this machine."""
+        async with self._lock:
+            if self.membership is None:
+                raise Unavailable("This node is not part of a swarm")
+            if self.manager is not None and not force:
+                raise Unavailable(_LAST_MANAGER)
+            await cancel(self._session)
+            if self.manager is not None:
+                await self.manager.stop()
+                self.manager = None
+            if self._worker is not None:
+                await self._worker.clear()
+                self._worker = None
+            await self._engine.local_networks.remove_gateway_bridge()
+            await self._forget()
+
+    @property
+    def _database(self) -> Path:
+        return self._folder / "state.db"
+
+    async def _forget(self) -> None:
+        self.membership = None
+        await asyncio.to_thread(shutil.rmtree, self._folder, True)
+
+    async def _run(self, membership: Membership) -> None:
+        store = await Store.open(backend=SQLiteBackend(self._database), clock=self._clock)
+        manager = Manager(
+            store=store,
+            clock=self._clock,
+            node_id=membership.node_id,
+            tls=contexts.swarm_server(self._certificates),
+            identify=_identify,
+            networks_in_use=host_routes(),
+        )
+        host, _, port = membership.listen.rpartition(":")
+        try:
+            await self._engine.local_networks.ensure_gateway_bridge()
+            await manager.start(host.strip("[]"), int(port))
+        except BaseException:
+            await store.close()
+            raise
+        self.manager = manager
+        await self._run_agent(membership)
+
+    async def _run_agent(self, membership: Membership) -> None:
+        engine = self._engine
+        session: ManagerSession | None = None
+
+        def controller_of(task: Task) -> Controller:
+            return ContainerController(
+                task=task,
+                containers=engine.containers,
+                lifecycle=engine.lifecycle,
+                images=engine.node_images,
+                health=engine.health,
+            )
+
+        async def tell_networks(cluster: ClusterNetworks) -> None:
+            await engine.set_cluster(cluster)
+
+        self._worker = worker = Worker(
+            node_id=membership.node_id,
+            underlay_mtu=mtu_of(membership.data_path),
+            controller_of=controller_of,
+            tell_networks=tell_networks,
+            report=lambda task_id, status: session.report(task_id, status) if session else None,
+            db=engine.db,
+            clock=self._clock,
+        )
+        await worker.restore()
+        session = ManagerSession(
+            manager=lambda: membership.advertise,
+            tls=contexts.swarm_client(self._certificates),
+            server_name=MANAGER_NAME,
+            describe=self.describe,
+            address=membership.data_path,
+            assign=worker.assign,
+            known=worker.statuses,
+            clock=self._clock,
+        )
+        self._session = spawn(session.run(), name="session with the manager")
+
+    async def _settled(self, node_id: NodeId) -> None:
+        """Wait until this node is ready and its ingress sandbox stands, so that what ``init`` promises is there."""
+        manager = self.control()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while not (
+                    (node := manager.nodes.get(node_id)).is_ready
+                    and node.attachment is not None
+                    and self._engine.networks.cluster.ingress_addresses
+                ):
+                    await self._clock.sleep(0.005)
+
+    def describe(self) -> NodeDescription:
+        """This machine, for the swarm."""
+        facts = self._engine.facts
+        root = files.load(self._certificates)
+        return NodeDescription(
+            hostname=facts.hostname,
+            platform=Platform(architecture=facts.machine, os="linux"),
+            resources=NodeResources(nano_cpus=facts.cpus * 1_000_000_000, memory_bytes=facts.memory),
+            engine=EngineDescription(
+                engine_version=VERSION,
+                labels=dict(facts.labels) or None,
+                plugins=[
+                    EnginePlugin(type="Log", name="json-file"),
+                    EnginePlugin(type="Network", name="bridge"),
+                    EnginePlugin(type="Network", name="host"),
+                    EnginePlugin(type="Network", name="null"),
+                    EnginePlugin(type="Network", name="overlay"),
+                    EnginePlugin(type="Volume", name="local"),
+                ],
+            ),
+            tls_info=tls_info(root.root, root.certificate),
+        )
+
+
+def _identify(tls: ssl.SSLObject) -> str:
+    return contexts.peer_identity(tls).node_id
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _plan(request: SwarmInit) -> tuple[Membership, FoundingRequest]:
+    """Where to listen and how to be reached. Raises InvalidArgument in Docker's words."""
+    listen_host, listen_port = _address(request.listen_addr or "0.0.0.0", PORT)
+    advertise = request.advertise_addr or _default_address()
+    host, port = _address(advertise, listen_port)
+    host = _resolve_interface(host)
+    data_path = _resolve_interface(request.data_path_addr) if request.data_path_addr else host
+    if not 1024 <= (request.data_path_port or 4789) <= 49151:
+        raise InvalidArgument("rpc error: code = InvalidArgument desc = invalid VXLAN UDP port number (1024-49151)")
+    membership = Membership(
+        node_id="",
+        listen=f"{_bracketed(listen_host)}:{listen_port}",
+        advertise=f"{_bracketed(host)}:{port}",
+        data_path=data_path,
+    )
+    asked = FoundingRequest(
+        advertise=membership.advertise,
+        availability=request.availability or "active",
+        spec=request.spec,
+        default_addr_pool=tuple(request.default_addr_pool or ()),
+        subnet_size=request.subnet_size or 24,
+        data_path_port=request.data_path_port or 4789,
+    )
+    if asked.availability not in ("active", "pause", "drain"):
+        raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
+    return membership, asked
+
+
+def _address(text: str, default_port: int) -> tuple[str, int]:
+    host, port = text, ""
+    if text.startswith("[") or text.count(":") == 1:
+        host, _, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
+    if port and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise InvalidArgument(f"invalid listen or advertise address {text}: the port is no number from 1 to 65535")
+    return host.strip("[]"), int(port or default_port)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _resolve_interface(text: str) -> str:
+    """An address as it is, an interface's name as its address. Raises InvalidArgument in Docker's words."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    found = next((u.address for u in underlays() if u.link == text), None)
+    if found is None:
+        raise InvalidArgument(
+            "invalid advertise address: must be a non-zero IP address or network interface (with optional port number)"
+        )
+    return found
+
+
+def _default_address() -> str:
+    """The machine's one address. Raises InvalidArgument, in Docker's words, where there are several or none."""
+    found = [u for u in underlays() if ":" not in u.address]
+    if not found:
+        raise InvalidArgument("could not find the system's IP address - specify one with --advertise-addr")
+    links = {underlay.link for underlay in found}
+    if len(found) > 1 and len(links) > 1:
+        listed = " and ".join(f"{u.address} on {u.link}" for u in found[:2])
+        raise InvalidArgument(
+            f"could not choose an IP address to advertise since this system has multiple addresses on different "
+            f"interfaces ({listed}) - specify one with --advertise-addr"
+        )
+    if len(found) > 1:
+        raise InvalidArgument(
+            "could not choose an IP address to advertise since this system has multiple addresses on interface "
+            f"{found[0].link} ({' and '.join(u.address for u in found[:2])}) - specify one with --advertise-addr"
+        )
+    return found[0].address
