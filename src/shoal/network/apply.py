@@ -2,13 +2,13 @@
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
 from socket import AF_INET, AF_INET6
 
-from shoal.errors import NotFound, ShoalError
+from shoal.errors import Conflict, NotFound, ShoalError
 from shoal.kernel import changes, netns, nftables, sysctl
 from shoal.kernel.netlink_socket import Change
 from shoal.kernel.records import Vxlan as VxlanParameters
@@ -19,6 +19,7 @@ from shoal.network.items import (
     Bridge,
     FdbEntry,
     Item,
+    Key,
     Namespace,
     Neighbour,
     Route,
@@ -28,7 +29,7 @@ from shoal.network.items import (
     Veth,
     Vxlan,
 )
-from shoal.network.plan import Add, Operation, Remove, Set, phase_of
+from shoal.network.plan import Add, Operation, Phase, Remove, Set, phase_of
 
 # Marks routes and rules as ours; rtnetlink.h leaves numbers above RTPROT_STATIC to whoever takes one.
 PROTOCOL = 83
@@ -46,13 +47,34 @@ class Failure:
 def apply(operations: Iterable[Operation], handles: Handles) -> list[Failure]:
     """Carry out all operations, whatever becomes of the others; what failed, in order."""
     failures: list[Failure] = []
-    for _, phase in groupby(operations, key=phase_of):
+    barred: dict[str, ShoalError] = {}
+    for number, phase in groupby(operations, key=phase_of):
         by_ns: dict[str, list[Operation]] = defaultdict(list)
         for operation in phase:
-            by_ns[operation.item.ns].append(operation)
+            if (error := barred.get(operation.item.ns) or barred.get(_far_end(operation.item))) is not None:
+                failures.append(Failure(operation, error))
+            else:
+                by_ns[operation.item.ns].append(operation)
+        if number == Phase.ADD_LINK:
+            handles.reaper.wait_for(_ends(operation for batch in by_ns.values() for operation in batch))
         for ns, batch in by_ns.items():
-            failures += _apply_in(ns, batch, handles)
+            failed = _apply_in(ns, batch, handles)
+            failures += failed
+            if failed and number == Phase.ADD_NAMESPACE:
+                # It is somebody else's, or there is none: nothing of ours must come to lie there.
+                barred[ns] = failed[0].error
     return failures
+
+
+def _far_end(item: Item) -> str:
+    return item.peer_ns if isinstance(item, Veth) else item.ns
+
+
+def _ends(operations: Iterable[Operation]) -> Iterator[Key]:
+    for operation in operations:
+        yield operation.item.key
+        if isinstance(operation.item, Veth):
+            yield operation.item.peer_key
 
 
 def _apply_in(ns: str, batch: list[Operation], handles: Handles) -> list[Failure]:
@@ -76,6 +98,11 @@ def _apply_in(ns: str, batch: list[Operation], handles: Handles) -> list[Failure
                 operation = messages[failure.position][0]
                 if not (isinstance(operation, Remove) and isinstance(failure.error, NotFound)):
                     failures.append(Failure(operation, failure.error))
+        cut_off = [
+            operation for operation in batch if isinstance(operation, Remove) and isinstance(operation.item, Veth)
+        ]
+        if cut_off:
+            handles.reaper.reap(handles.path(ns), list(_ends(cut_off)))
     return failures
 
 
@@ -88,6 +115,8 @@ def _apply_alone(operation: Operation, handles: Handles) -> None:
             handles.forget(name)
             if not netns.exists(name, handles.base):
                 netns.create(name, handles.base)
+            elif not _is_unused(name, handles):
+                raise Conflict(f"the namespace {name} exists already and is not ours")
             handles.netlink(name).apply([changes.set_link("lo", up=True, alias=alias)])
         case Set(), Namespace(name=name, alias=alias):
             handles.netlink(name).apply([changes.set_link("lo", up=True, alias=alias)])
@@ -101,6 +130,12 @@ def _apply_alone(operation: Operation, handles: Handles) -> None:
             raise AssertionError(operation)
 
 
+def _is_unused(name: str, handles: Handles) -> bool:
+    """Whether a namespace is as it was made, perhaps by us before a crash: with nothing but ``lo``, and that down."""
+    links = handles.netlink(name).links()
+    return len(links) == 1 and not links[0].up and not links[0].alias
+
+
 def script(table: Table) -> str:
     """The nft script that puts a table in the place of whatever has its name, in one transaction."""
     return (
@@ -112,7 +147,9 @@ def script(table: Table) -> str:
 def _changes(operation: Operation, handles: Handles, open_files: ExitStack) -> list[Change]:
     item = operation.item
     match operation, item:
-        case Remove(), Bridge() | Veth() | Vxlan():
+        case Remove(), Veth():
+            return handles.reaper.cut_off(item.name)
+        case Remove(), Bridge() | Vxlan():
             return [changes.del_link(item.name)]
         case Add(), Bridge() | Veth() | Vxlan():
             return [_new_link(item, handles, open_files)]
@@ -147,10 +184,10 @@ def _new_link(link: Item, handles: Handles, open_files: ExitStack) -> Change:
 def _set_link(link: Bridge | Veth | Vxlan, handles: Handles) -> list[Change]:
     mac = None if isinstance(link, Vxlan) else link.mac
     master = None if isinstance(link, Bridge) else link.master
-    number = handles.netlink(link.ns).index(master) if master else None
+    number = None if isinstance(link, Bridge) else handles.netlink(link.ns).index(master) if master else 0
     wanted = [changes.set_link(link.name, up=True, mtu=link.mtu, mac=mac, alias=link.alias, master=number)]
     if isinstance(link, Veth) and master:
-        wanted.append(changes.set_bridge_port(link.name, isolated=link.isolated))
+        wanted.append(changes.set_bridge_port(link.name, isolated=link.isolated, hairpin=link.hairpin))
     if isinstance(link, Vxlan) and master:
         # Where every MAC is comes from the snapshot; the bridge has nothing to learn behind the tunnel.
         wanted.append(changes.set_bridge_port(link.name, learning=False))

@@ -147,15 +147,18 @@ def _endpoint(node: NodeNetwork, sandbox: Sandbox, endpoint: Endpoint, owner: st
     overlay, bridge = node.overlays.get(endpoint.network_id), node.bridges.get(endpoint.network_id)
     if overlay is not None:
         hub, outer, master, mtu, isolated = overlay.netns, f"veth{endpoint.hub_port}", "br0", overlay.mtu, False
+        hairpin = False
     elif bridge is not None:
         hub, outer = HOST, outer_name(sandbox.sandbox_id, endpoint.network_id)
         # Where br_netfilter is on (Docker and Kubernetes turn it on), a packet to a published port is translated
         # within the bridge and goes straight to the ingress sandbox's port: that one must not be cut off.
         master, mtu, isolated = bridge.bridge, bridge.mtu, not bridge.icc and ns != INGRESS_NETNS
+        # And for the same reason a sandbox that calls its own published port gets its packets back by the same port.
+        hairpin = bool(sandbox.publications)
     else:
         return
     outer_owner = f"{owner} {inner}"
-    yield Veth(hub, outer, ns, inner, mtu, None, outer_owner, master, isolated)
+    yield Veth(hub, outer, ns, inner, mtu, None, outer_owner, master, isolated, hairpin)
     yield Veth(ns, inner, hub, outer, mtu, endpoint.mac, owner)
     for address in endpoint.addresses:
         yield Address(ns, inner, address)

@@ -5,7 +5,7 @@ host's own is ``""``; links by their name in their namespace; addresses are text
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 HOST = ""
@@ -45,7 +45,8 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Veth:
-    """One end of a veth pair, up; the other end is an item of its own. ``isolated`` ports of one bridge don't talk."""
+    """One end of a veth pair, up; the other end is an item of its own. ``isolated`` ports of one bridge don't talk; a
+    ``hairpin`` port gets back what came from it."""
 
     ns: str
     name: str
@@ -56,6 +57,7 @@ class Veth:
     alias: str
     master: str | None = None
     isolated: bool = False
+    hairpin: bool = False
 
     @property
     def key(self) -> Key:
@@ -181,6 +183,12 @@ class Sysctl:
     def key(self) -> Key:
         return ("sysctl", self.ns, self.name)
 
+    @property
+    def link(self) -> str | None:
+        """The link whose setting it is, which comes and goes with it; ``None`` for one of the namespace's."""
+        parts = self.name.split("/" if "/" in self.name else ".")
+        return parts[3] if parts[2] == "conf" and parts[3] not in ("all", "default") else None
+
 
 Link: TypeAlias = Bridge | Veth | Vxlan
 Item: TypeAlias = Namespace | Link | Address | Route | Rule | Neighbour | FdbEntry | Table | Sysctl
@@ -197,14 +205,8 @@ def satisfies(wanted: Item, found: Item | None) -> bool:
         return False
     if isinstance(wanted, Bridge | Veth) and wanted.mac is None:
         assert isinstance(found, Bridge | Veth)
-        found = _with_mac(found, None)
+        found = replace(found, mac=None)
     return wanted == found
-
-
-def _with_mac(link: Bridge | Veth, mac: str | None) -> Item:
-    if isinstance(link, Bridge):
-        return Bridge(link.ns, link.name, link.mtu, mac, link.alias)
-    return Veth(link.ns, link.name, link.peer_ns, link.peer_name, link.mtu, mac, link.alias, link.master, link.isolated)
 
 
 def same_device(wanted: Link, found: Item | None) -> bool:

@@ -76,7 +76,8 @@ class Publication:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A network namespace of a container's or task's; ``marked``: replies through the mesh find their way back."""
+    """A network namespace of a container's or task's; ``on_mesh``: replies through the mesh find their way back.
+    ``dns`` are the UDP and the TCP port of 127.0.0.11 where names are answered that are asked for on its port 53."""
 
     sandbox_id: str
     netns: str
@@ -84,6 +85,7 @@ class Sandbox:
     endpoints: tuple[Endpoint, ...]
     publications: tuple[Publication, ...] = ()
     on_mesh: bool = False
+    dns: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from shoal.network.plan import by_key
 
 def observe(owner: str, handles: Handles, sysctls: Iterable[Sysctl] = ()) -> dict[Key, Item]:
     """Everything that carries ``owner``'s mark, and the present values of ``sysctls``."""
+    handles.reaper.wait()  # or what is about to go would be counted
     spaces = our_namespaces(owner, handles)
     links = {ns: handles.netlink(ns).links() for ns in [HOST, *spaces]}
     peers = Peers(links, handles)
@@ -48,7 +49,9 @@ def observe(owner: str, handles: Handles, sysctls: Iterable[Sysctl] = ()) -> dic
 def our_namespaces(owner: str, handles: Handles) -> dict[str, str]:
     """The named namespaces of this owner, with the alias that says whose each is."""
     found: dict[str, str] = {}
-    for name in netns.list_names(handles.base):
+    names = netns.list_names(handles.base)
+    handles.keep_only(names)
+    for name in names:
         with suppress(NotFound):
             lo = handles.netlink(name).link("lo")
             if lo is not None and lo.alias.startswith(f"{owner}:"):
@@ -64,7 +67,9 @@ class Peers:
     def __init__(self, links: dict[str, list[records.Link]], handles: Handles) -> None:
         self._links = links
         self._handles = handles
-        self._names: dict[tuple[str, int], str | None] = {}
+        self._names: dict[str, dict[int, str]] = {}
+        self._untold: dict[str, Iterator[str]] = {}
+        self._by_index = {(ns, link.index): link for ns, found in links.items() for link in found}
 
     def of(self, ns: str, link: records.Link) -> tuple[str, records.Link] | None:
         """The namespace and the link at the other end of a veth; ``None`` if it is nowhere that we know."""
@@ -73,20 +78,19 @@ class Peers:
         where: str | None = ns if link.peer_nsid is None else self._name(ns, link.peer_nsid)
         if where is None:
             return None
-        return next(((where, other) for other in self._links[where] if other.index == link.peer_index), None)
+        other = self._by_index.get((where, link.peer_index))
+        return (where, other) if other is not None else None
 
     def _name(self, ns: str, nsid: int) -> str | None:
-        """The namespace that ``ns`` knows under a number."""
-        if (ns, nsid) not in self._names:
-            self._names.setdefault((ns, nsid), None)
-            for other in self._links:
-                with suppress(NotFound), netns.opened(self._handles.path(other) or netns.HOST) as fd:
-                    number = self._handles.netlink(ns).nsid_of(fd)
-                    if number is not None:
-                        self._names[ns, number] = other
-                    if number == nsid:
-                        break
-        return self._names[ns, nsid]
+        """The namespace that ``ns`` knows under a number: each is asked for once, until the one is found."""
+        known = self._names.setdefault(ns, {})
+        untold = self._untold.setdefault(ns, iter(self._links))
+        while nsid not in known and (other := next(untold, None)) is not None:
+            with suppress(NotFound), netns.opened(self._handles.path(other) or netns.HOST) as fd:
+                number = self._handles.netlink(ns).nsid_of(fd)
+                if number is not None:
+                    known[number] = other
+        return known.get(nsid)
 
 
 def _links(ns: str, ours: list[records.Link], everything: list[records.Link], peers: Peers) -> Iterator[Item]:
@@ -99,9 +103,9 @@ def _links(ns: str, ours: list[records.Link], everything: list[records.Link], pe
             yield Bridge(ns, link.name, link.mtu, link.mac, alias)
         elif link.kind == "veth":
             where, other = peers.of(ns, link) or ("?", None)
-            isolated = link.port.isolated if link.port else False
+            isolated, hairpin = (link.port.isolated, link.port.hairpin) if link.port else (False, False)
             peer_name = other.name if other else "?"
-            yield Veth(ns, link.name, where, peer_name, link.mtu, link.mac, alias, master, isolated)
+            yield Veth(ns, link.name, where, peer_name, link.mtu, link.mac, alias, master, isolated, hairpin)
         elif link.vxlan is not None:
             yield Vxlan(ns, link.name, link.vxlan.vni, link.vxlan.port, link.mtu, alias, master)
 

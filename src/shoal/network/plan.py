@@ -6,7 +6,7 @@ other end) is neither removed again nor believed to be still there.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TypeAlias
 
@@ -76,17 +76,16 @@ def by_key(items: Iterable[Item]) -> dict[Key, Item]:
 
 def plan(wanted: Items, observed: Items) -> list[Operation]:
     """The operations that turn ``observed`` into ``wanted``, in order; none if it is so already."""
-    doomed = [item for key, item in observed.items() if _must_go(item, wanted.get(key))]
-    left = _survivors(observed, doomed)
-    operations: list[Operation] = [Remove(item) for item in doomed if _is_removed_by_hand(item, observed, doomed)]
+    doomed = by_key(item for key, item in observed.items() if _must_go(item, wanted.get(key)))
+    loss = _loss(doomed, observed)
+    left = _survivors(observed, doomed, loss)
+    operations: list[Operation] = [Remove(i) for i in doomed.values() if _is_removed_by_hand(i, doomed, loss)]
     for key, item in wanted.items():
         found = left.get(key)
         if satisfies(item, found):
             continue
         if isinstance(item, Bridge | Veth | Vxlan):
-            if found is None and not (
-                isinstance(item, Veth) and item.peer_key < item.key and _is_new(item, wanted, left)
-            ):
+            if found is None and not (isinstance(item, Veth) and _comes_with_peer(item, wanted, left)):
                 operations.append(Add(item))
             operations.append(Set(item))
         elif found is None:
@@ -96,9 +95,9 @@ def plan(wanted: Items, observed: Items) -> list[Operation]:
     return sorted(operations, key=phase_of)
 
 
-def _is_new(veth: Veth, wanted: Items, left: Items) -> bool:
-    """Whether the other end is wanted and made by an Add of its own, which makes this end too."""
-    return veth.peer_key in wanted and veth.peer_key not in left
+def _comes_with_peer(veth: Veth, wanted: Items, left: Items) -> bool:
+    """Whether the other end is to be made, and this one with it."""
+    return veth.peer_key < veth.key and veth.peer_key in wanted and veth.peer_key not in left
 
 
 def _must_go(item: Item, wanted: Item | None) -> bool:
@@ -109,47 +108,75 @@ def _must_go(item: Item, wanted: Item | None) -> bool:
     return isinstance(wanted, Bridge | Veth | Vxlan) and not same_device(wanted, item)
 
 
-def _survivors(observed: Items, doomed: Iterable[Item]) -> dict[Key, Item]:
-    """What is still there once the doomed items are gone, and the kernel has cleaned up behind them."""
-    gone = {item.key for item in doomed}
-    gone |= {item.peer_key for item in doomed if isinstance(item, Veth)}
-    spaces = {item.name for item in doomed if isinstance(item, Namespace)}
+@dataclass(frozen=True)
+class _Loss:
+    """What the kernel takes away by itself: all that is in some namespaces, on some links, and IPv4 on others."""
+
+    spaces: set[str]
+    links: set[Key]
+    silenced: set[Key]
+
+    def takes(self, item: Item) -> bool:
+        """Whether the item goes with something else."""
+        if item.ns in self.spaces:
+            return True
+        if not isinstance(item, Address | Route | Neighbour | FdbEntry | Sysctl) or item.link is None:
+            return False
+        link = ("link", item.ns, item.link)
+        return link in self.links or (link in self.silenced and not isinstance(item, Address) and _is_ipv4(item))
+
+
+def _loss(doomed: Items, observed: Items) -> _Loss:
+    """What goes with the doomed items."""
+    spaces = {item.name for item in doomed.values() if isinstance(item, Namespace)}
+    links = {key for key, item in doomed.items() if isinstance(item, Bridge | Veth | Vxlan)}
+    links |= {item.peer_key for item in doomed.values() if isinstance(item, Veth)}
     # A namespace takes its ends of veth pairs with it, and so the other ends.
-    gone |= {i.peer_key for i in observed.values() if isinstance(i, Veth) and i.ns in spaces}
+    links |= {item.peer_key for item in observed.values() if isinstance(item, Veth) and item.ns in spaces}
+    # Where the last IPv4 address goes, the kernel stops IPv4 on that link: routes and neighbours go too.
+    lost: set[Key] = {("link", i.ns, i.link) for i in doomed.values() if isinstance(i, Address) and _is_ipv4(i)}
+    if lost:
+        kept = (i for key, i in observed.items() if key not in doomed and isinstance(i, Address) and _is_ipv4(i))
+        lost -= {("link", item.ns, item.link) for item in kept}
+    return _Loss(spaces, links, lost)
+
+
+def _is_ipv4(item: Item) -> bool:
+    match item:
+        case Address(address=text) | Route(dst=text) | Neighbour(ip=text):
+            return ":" not in text
+        case _:
+            return False
+
+
+def _survivors(observed: Items, doomed: Items, loss: _Loss) -> dict[Key, Item]:
+    """What is still there once the doomed items are gone, and the kernel has cleaned up behind them."""
     return {
-        key: item
+        key: _out_of_lost_bridge(item, loss)
         for key, item in observed.items()
-        if key not in gone and item.ns not in spaces and not _goes_with_link(item, gone)
+        if key not in doomed and key not in loss.links and not loss.takes(item)
     }
 
 
-def _goes_with_link(item: Item, gone: set[Key]) -> bool:
-    link = _link_of(item)
-    return link is not None and ("link", item.ns, link) in gone
+def _out_of_lost_bridge(item: Item, loss: _Loss) -> Item:
+    if isinstance(item, Veth | Vxlan) and item.master and ("link", item.ns, item.master) in loss.links:
+        return replace(item, master=None)
+    return item
 
 
-def _link_of(item: Item) -> str | None:
-    return item.link if isinstance(item, Address | Route | Neighbour | FdbEntry) else None
-
-
-def _is_removed_by_hand(item: Item, observed: Items, doomed: list[Item]) -> bool:
+def _is_removed_by_hand(item: Item, doomed: Items, loss: _Loss) -> bool:
     """Whether a doomed item needs an operation of its own, or goes with something else that is removed."""
-    spaces = {i.name for i in doomed if isinstance(i, Namespace)}
     match item:
-        case Namespace():
+        case Namespace() | Vxlan():
+            # A tunnel's number is free again when its link is gone, which a namespace takes its time for.
             return True
-        case Veth() as veth:
+        case Veth() as veth if veth.ns not in loss.spaces:
             # One end is enough. The outer one is taken, so that it is gone at once rather than when the kernel has
             # got round to cleaning up the namespace.
-            peer = observed.get(veth.peer_key)
-            if veth.ns in spaces:
-                return False
-            return not (isinstance(peer, Veth) and peer in doomed and peer.ns not in spaces and peer.key < veth.key)
-        case _ if item.ns in spaces:
-            return False
+            peer = doomed.get(veth.peer_key)
+            return not (isinstance(peer, Veth) and peer.ns not in loss.spaces and peer.key < veth.key)
         case _:
-            links = {i.key for i in doomed if isinstance(i, Bridge | Veth | Vxlan)}
-            return not _goes_with_link(item, links)
+            return not loss.takes(item)
 
 
 def phase_of(operation: Operation) -> Phase:
@@ -192,7 +219,8 @@ def simulate(operations: Iterable[Operation], observed: Items) -> dict[Key, Item
     for operation in operations:
         item = operation.item
         if isinstance(operation, Remove):
-            state = _survivors(state, [state.get(item.key, item)])
+            doomed = {item.key: state.get(item.key, item)}
+            state = _survivors(state, doomed, _loss(doomed, state))
         else:
             state[item.key] = item
             if isinstance(operation, Add) and isinstance(item, Veth):

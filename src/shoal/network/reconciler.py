@@ -6,7 +6,8 @@ that part alone; where the kernel turns out to be otherwise, everything is read 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +25,9 @@ from shoal.network.plan import describe as in_words
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
-_TRIES = 3
+# How long to wait after each look that ended in a failure: the kernel removes a namespace, with what is in it, behind
+# the back of whoever told it to.
+_PAUSES = (0.05, 0.15, 0.3, 0.0)
 
 
 class Reconciler:
@@ -35,24 +38,28 @@ class Reconciler:
         self._handles = Handles(base)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._wanted: dict[str, dict[Key, Item]] = {}
+        # What the kernel has, as far as it was left so; nothing can be said before the first look, and after a failure.
         self._observed: dict[Key, Item] = {}
+        self._is_known = False
 
     async def start(self, node: NodeNetwork) -> None:
-        """Take over what is there already, whoever made it, and bring it to what ``node`` wants."""
-        await self._run(self._look)
+        """Take over what is there already, whoever made it, and bring it to what ``node`` wants. Raises as apply."""
         await self.apply(node, parts(node))
 
     async def apply(self, node: NodeNetwork, changed: Iterable[str]) -> None:
         """Bring these parts to what ``node`` wants; parts that it does not have are removed.
 
+        The veth pairs of sandboxes that are unplugged are cut off when this returns, and gone 20 ms later
+        (:meth:`settle`).
+
         :raises Internal: the kernel refuses; what worked stays, and the next call tries again.
         """
-        described = {part: by_key(describe(node, part)) for part in changed}
-        await self._run(lambda: self._apply(described))
+        names = list(changed)
+        await self._run(lambda: self._apply(node, names))
 
     async def repair(self) -> list[str]:
-        """Read everything back, mend what is not as wanted, and say what that was."""
-        return await self._run(self._repair)
+        """Read everything back, mend what is not as wanted, and say what that was. Raises as apply."""
+        return await self._run(lambda: [in_words(operation) for operation in self._synchronise()])
 
     async def observe(self) -> dict[Key, Item]:
         """What the kernel has of ours, read now."""
@@ -62,8 +69,12 @@ class Reconciler:
         """Other reading on the same thread, through the same handles."""
         return await self._run(lambda: work(self._handles))
 
+    async def settle(self) -> None:
+        """Return when the kernel has removed all that it was told to."""
+        await self._run(self._handles.reaper.wait)
+
     async def close(self) -> None:
-        """Let go of all sockets; the kernel's network stays as it is."""
+        """Finish what is begun and let go of all sockets; the kernel's network stays as it is."""
         await self._run(self._handles.close)
         self._thread.shutdown()
 
@@ -73,63 +84,47 @@ class Reconciler:
     def _sysctls(self) -> list[Sysctl]:
         return [item for items in self._wanted.values() for item in items.values() if isinstance(item, Sysctl)]
 
-    def _look(self) -> None:
-        self._observed = observe(self._owner, self._handles, self._sysctls())
-
-    def _apply(self, described: Mapping[str, dict[Key, Item]]) -> None:
+    def _apply(self, node: NodeNetwork, changed: list[str]) -> None:
         before: dict[Key, Item] = {}
-        for part, items in described.items():
-            before |= self._wanted.get(part, {})
-            if items:
+        wanted: dict[Key, Item] = {}
+        for part in changed:
+            before |= self._wanted.pop(part, {})
+            if items := by_key(describe(node, part)):
                 self._wanted[part] = items
-            else:
-                self._wanted.pop(part, None)
-        wanted = {key: item for items in described.values() for key, item in items.items()}
-        # Before anything was applied there is only what was found: all of it is compared then.
-        scope = {**before, **wanted} if self._applied_once else self._observed
-        failures = self._carry_out(wanted, {key: self._observed[key] for key in scope if key in self._observed})
-        for _ in range(_TRIES - 1):
+                wanted |= items
+        if self._is_known:
+            scope = {key: self._observed[key] for key in {**before, **wanted} if key in self._observed}
+            operations = plan(wanted, scope)
+            failures = self._carry_out(operations)
             if not failures:
+                for key in scope:
+                    self._observed.pop(key, None)
+                self._observed |= wanted
                 return
             _log.info("the kernel is not as it was left, reading it back: %s", _first(failures))
-            self._look()
-            failures = self._carry_out(self._everything(), self._observed)
-        if failures:
-            raise Internal(f"the network could not be set up: {_first(failures)}") from failures[0].error
+        self._synchronise()
 
-    _applied_once = False
+    def _synchronise(self) -> list[Operation]:
+        """Read everything back and make it as wanted; what was to be done for that."""
+        done: list[Operation] = []
+        for pause in _PAUSES:
+            self._observed = observe(self._owner, self._handles, self._sysctls())
+            wanted = {key: item for items in self._wanted.values() for key, item in items.items()}
+            operations = plan(wanted, self._observed)
+            done += [operation for operation in operations if operation not in done]
+            failures = self._carry_out(operations)
+            if not failures:
+                self._observed = wanted
+                self._is_known = True
+                return done
+            self._is_known = False
+            time.sleep(pause)
+        raise Internal(f"the network could not be set up: {_first(failures)}") from failures[0].error
 
-    def _everything(self) -> dict[Key, Item]:
-        return {key: item for items in self._wanted.values() for key, item in items.items()}
-
-    def _carry_out(self, wanted: dict[Key, Item], observed: dict[Key, Item]) -> list[Failure]:
-        operations = plan(wanted, observed)
+    def _carry_out(self, operations: list[Operation]) -> list[Failure]:
         for operation in operations:
             _log.debug("%s", in_words(operation))
-        failures = apply(operations, self._handles)
-        self._remember(wanted, observed, operations, failures)
-        return failures
-
-    def _remember(
-        self,
-        wanted: dict[Key, Item],
-        observed: dict[Key, Item],
-        operations: list[Operation],
-        failures: list[Failure],
-    ) -> None:
-        self._applied_once = True
-        failed = {failure.operation.item.key for failure in failures}
-        for key in list(observed):
-            if key not in wanted and key not in failed:
-                self._observed.pop(key, None)
-        self._observed.update({key: item for key, item in wanted.items() if key not in failed})
-
-    def _repair(self) -> list[str]:
-        self._look()
-        operations = plan(self._everything(), self._observed)
-        if operations:
-            self._remember(self._everything(), self._observed, operations, apply(operations, self._handles))
-        return [in_words(operation) for operation in operations]
+        return apply(operations, self._handles)
 
 
 def _first(failures: list[Failure]) -> str:

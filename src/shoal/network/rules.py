@@ -116,7 +116,8 @@ def sandbox(node: NodeNetwork, sandbox: Sandbox) -> dict[str, str]:
     ]
     for version, family in _FAMILIES.items():
         virtual = [s for s in services if ipaddress.ip_address(s.vip).version == version]
-        body = _virtual(virtual, version) if virtual else ""
+        names = _names(sandbox.dns) if version == 4 and sandbox.dns else []
+        body = _translation(virtual, version, names) if virtual or names else ""
         if node.mesh is not None and sandbox.on_mesh:
             body += _marks(node.mesh, sandbox.endpoints, version)
         if body:
@@ -142,8 +143,21 @@ def _ingress(node: NodeNetwork) -> dict[str, str]:
     return {"ip": "".join(chains) + _chain("prerouting", "nat", "prerouting", "dstnat", way_in)}
 
 
-def _virtual(services: Sequence[VirtualService], version: int) -> str:
-    """VIPs: each new connection to one goes to the next backend; a VIP with none refuses; all answer ping."""
+def _names(ports: tuple[int, int]) -> list[str]:
+    """Port 53 itself may be the container's own, on all of its addresses, so names are answered on another."""
+    return [
+        f"ip daddr 127.0.0.11 {protocol} dport 53 dnat to 127.0.0.11:{port}"
+        for protocol, port in zip(("udp", "tcp"), ports, strict=True)
+    ]
+
+
+def _translation(services: Sequence[VirtualService], version: int, names: Sequence[str]) -> str:
+    """What is translated on its way out of a sandbox: questions for names, and VIPs.
+
+    Each new connection to a VIP goes to the next backend; a VIP with none refuses; all answer ping.
+    """
+    if not services:
+        return _chain("output", "nat", "output", "-100", names)
     word = _FAMILIES[version]
     chains: list[str] = []
     jumps: list[str] = []
@@ -155,7 +169,7 @@ def _virtual(services: Sequence[VirtualService], version: int) -> str:
             jumps.append(f"{service.vip} : jump {name}")
     vips = _set(sorted({s.vip for s in services}))
     echo = "icmp type echo-request" if version == 4 else "icmpv6 type echo-request"
-    translate = [f"{word} daddr {vips} {echo} redirect"]
+    translate = [*names, f"{word} daddr {vips} {echo} redirect"]
     if jumps:
         translate.append(f"{word} daddr vmap {_set(jumps)}")
     refuse = [f"{word} daddr {vips} meta l4proto tcp reject with tcp reset", f"{word} daddr {vips} reject"]

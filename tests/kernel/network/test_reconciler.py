@@ -1,0 +1,501 @@
+"""A node like the lab's, really made, each test on a machine of its own; as root."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.fakes.lab_network import (
+    BRIDGE,
+    GWBRIDGE,
+    HOST_ADDRESS,
+    INGRESS,
+    NGINX,
+    VIP,
+    all_parts,
+    empty_node,
+    lab_node,
+)
+from tests.fakes.machine import addresses, ask, client_machine, everything, ip, links, nft, own_machine, ping, serve
+
+from shoal.errors import Internal
+from shoal.kernel import netns
+from shoal.network.describe import HOST_PART, sandbox_part
+from shoal.network.node import (
+    INGRESS_NETNS,
+    INGRESS_SANDBOX,
+    Endpoint,
+    NodeNetwork,
+    Publication,
+    Sandbox,
+    VirtualService,
+    mac_of,
+)
+from shoal.network.reconciler import Reconciler
+
+pytestmark = pytest.mark.root
+
+OVERLAY, NGINX_NS = f"1-{INGRESS[:10]}", f"1-{NGINX[:10]}"
+TASKS = ["web.1.xyz", "web.2.xyz"]
+CLIENT = "10.99.0.2"
+
+
+@pytest.fixture(autouse=True)
+def machine() -> Iterator[None]:
+    with own_machine():
+        yield
+
+
+@asynccontextmanager
+async def reconciled(node: NodeNetwork) -> AsyncIterator[Reconciler]:
+    reconciler = Reconciler(owner="shoal")
+    try:
+        await reconciler.start(node)
+        yield reconciler
+    finally:
+        await reconciler.close()
+
+
+@asynccontextmanager
+async def lab(node: NodeNetwork | None = None) -> AsyncIterator[tuple[Reconciler, str]]:
+    """The lab's node with its tasks' servers running, and a client on another machine."""
+    node = node or lab_node()
+    with client_machine(f"{CLIENT}/24", f"{HOST_ADDRESS}/24") as client:
+        async with reconciled(node) as reconciler:
+            running = sorted(s.netns for s in node.sandboxes.values() if s.netns != INGRESS_NETNS)
+            servers = [await serve(ns, ns, 8080) for ns in running]
+            try:
+                yield reconciler, client
+            finally:
+                for server in servers:
+                    server.close()
+
+
+def test_what_the_lab_shows() -> None:
+    async def go() -> None:
+        async with reconciled(lab_node()):
+            assert {n["name"] for n in ip("netns list")} == {OVERLAY, NGINX_NS, INGRESS_NETNS, *TASKS}
+            host = links()
+            for name, address in (("docker0", "172.17.0.1/16"), ("docker_gwbridge", "172.18.0.1/16")):
+                assert addresses(host[name]) == [address]
+                assert (host[name]["mtu"], host[name]["address"]) == (1500, mac_of(address))
+                assert "UP" in host[name]["flags"]
+            veths = [name for name in host if re.fullmatch("veth[0-9a-f]{7}", name)]
+            assert len(veths) == 3
+            assert {host[name]["master"] for name in veths} == {"docker_gwbridge"}
+            assert set(host) == {"lo", "docker0", "docker_gwbridge", *veths}
+
+            overlay = links(OVERLAY)
+            assert set(overlay) == {"lo", "br0", "vxlan0", "veth0", "veth1", "veth2"}
+            assert {link["mtu"] for name, link in overlay.items() if name != "lo"} == {1450}
+            assert addresses(overlay["br0"]) == ["10.255.0.1/16"]
+            vxlan = overlay["vxlan0"]["linkinfo"]["info_data"]
+            assert (vxlan["id"], vxlan["port"], vxlan["learning"]) == (4096, 4789, False)
+            assert vxlan["proxy"] and vxlan["l2miss"] and vxlan["l3miss"]
+            assert all(overlay[name]["master"] == "br0" for name in ("vxlan0", "veth0", "veth1", "veth2"))
+            assert all("UP" in link["flags"] for link in overlay.values())
+            assert "LOWER_UP" in overlay["lo"]["flags"]
+
+            ingress = links(INGRESS_NETNS)
+            assert set(ingress) == {"lo", "eth0", "eth1"}
+            assert (ingress["eth0"]["address"], ingress["eth1"]["address"]) == (
+                "02:42:0a:ff:00:02",
+                "02:42:ac:12:00:02",
+            )
+            assert addresses(ingress["eth0"]) == ["10.255.0.2/16"]
+            assert addresses(ingress["eth1"]) == ["172.18.0.2/16"]
+            assert (ingress["eth0"]["mtu"], ingress["eth1"]["mtu"]) == (1450, 1500)
+
+            one = links(TASKS[0])
+            assert {name: addresses(link) for name, link in one.items()} == {
+                "lo": ["127.0.0.1/8"],
+                "eth0": ["10.255.0.4/16"],
+                "eth1": ["10.0.0.3/24"],
+                "eth2": ["172.18.0.3/16"],
+            }
+            assert [r["gateway"] for r in ip("route show default", TASKS[0])] == ["172.18.0.1"]
+            assert overlay["veth1"]["ifalias"] == "shoal: task web.1 eth0"
+            assert one["eth0"]["ifalias"] == "shoal: task web.1"
+
+    asyncio.run(go())
+
+
+def test_the_mesh_shows_the_client_and_goes_round() -> None:
+    async def go() -> None:
+        async with lab() as (_, client):
+            for ns, host, source in (("", "127.0.0.1", HOST_ADDRESS), ("", HOST_ADDRESS, HOST_ADDRESS)):
+                assert sorted([await ask(ns, host, 80) for _ in range(4)]) == sorted(
+                    2 * [f"{t} {source}" for t in TASKS]
+                )
+            answers = [await ask(client, HOST_ADDRESS, 80) for _ in range(4)]
+            assert sorted(answers) == sorted(2 * [f"{t} {CLIENT}" for t in TASKS])
+            # From a task through the host's own address: it comes as the bridge's, for its own network is the way back.
+            assert {(await ask(TASKS[0], HOST_ADDRESS, 80)).split()[0] for _ in range(2)} == set(TASKS)
+            with pytest.raises(ConnectionRefusedError):
+                await ask(client, HOST_ADDRESS, 81)
+
+    asyncio.run(go())
+
+
+def test_a_vip_answers_and_goes_round_and_pings() -> None:
+    async def go() -> None:
+        async with lab() as (reconciler, client):
+            answers = [await ask(TASKS[0], VIP, 8080) for _ in range(4)]
+            assert sorted(a.split()[0] for a in answers) == sorted(2 * TASKS)
+            # A connection to another task shows who asks, on the network they share.
+            assert f"{TASKS[1]} 10.0.0.3" in answers
+            assert await ping(TASKS[0], VIP)
+            assert await ping(TASKS[0], "10.0.0.4")
+            assert await ping(TASKS[0], CLIENT)
+            node = replace(lab_node(), services={NGINX: (VirtualService("web", VIP, ()),)})
+            await reconciler.apply(node, [sandbox_part("task1"), sandbox_part("task2")])
+            before = asyncio.get_running_loop().time()
+            with pytest.raises(ConnectionRefusedError):
+                await ask(TASKS[0], VIP, 8080)
+            assert asyncio.get_running_loop().time() - before < 0.5
+            assert await ping(TASKS[0], VIP)
+
+    asyncio.run(go())
+
+
+def test_tasks_meet_on_their_overlay_not_on_the_gateway_bridge() -> None:
+    async def go() -> None:
+        async with lab():
+            assert (await ask(TASKS[0], "10.0.0.4", 8080)).split()[0] == TASKS[1]
+            with pytest.raises(OSError):
+                await ask(TASKS[0], "172.18.0.4", 8080)
+            assert not await ping(TASKS[0], "172.18.0.4")
+            assert await ping(TASKS[0], "172.18.0.1")
+
+    asyncio.run(go())
+
+
+def container(name: str, network: str, address: str, *publications: Publication) -> Sandbox:
+    gateway = {BRIDGE: "172.17.0.1", GWBRIDGE: "172.18.0.1"}[network]
+    place = Endpoint(network, "eth0", (address,), mac_of(address), (gateway,))
+    return Sandbox(name, name, f"container {name}", (place,), publications)
+
+
+def with_containers(*containers: Sandbox) -> NodeNetwork:
+    node = empty_node()
+    return replace(node, sandboxes={**node.sandboxes, **{c.sandbox_id: c for c in containers}})
+
+
+def test_host_mode_publication_shows_the_client() -> None:
+    published = container("c1", BRIDGE, "172.17.0.2/16", Publication("tcp", 8000, "172.17.0.2", 8080))
+    other = container("c2", BRIDGE, "172.17.0.3/16", Publication("tcp", 8001, "172.17.0.3", 8080, "127.0.0.1"))
+
+    async def go() -> None:
+        async with lab(with_containers(published, other)) as (_, client):
+            assert await ask(client, HOST_ADDRESS, 8000) == f"c1 {CLIENT}"
+            assert (await ask("", "127.0.0.1", 8000)).split()[0] == "c1"
+            assert (await ask("", HOST_ADDRESS, 8000)).split()[0] == "c1"
+            assert (await ask("", "127.0.0.1", 8001)).split()[0] == "c2"
+            # Its own published port, and its neighbour's, from within.
+            assert (await ask("c1", "172.17.0.1", 8000)).split()[0] == "c1"
+            assert (await ask("c2", "172.17.0.1", 8000)).split()[0] == "c1"
+            with pytest.raises(ConnectionRefusedError):
+                await ask(client, HOST_ADDRESS, 8001)
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("filtered", ["0", "1"])
+def test_published_ports_answer_whether_or_not_bridges_are_filtered(filtered: str) -> None:
+    """Docker and Kubernetes turn br_netfilter on, and the kernel then translates within a bridge."""
+    switch = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
+    if not switch.exists():
+        pytest.skip("this kernel has no br_netfilter")
+    published = container("c1", BRIDGE, "172.17.0.2/16", Publication("tcp", 8000, "172.17.0.2", 8080))
+    node = with_containers(published, container("c2", BRIDGE, "172.17.0.3/16"))
+    mesh = lab_node()
+    node = replace(mesh, sandboxes={**mesh.sandboxes, **node.sandboxes})
+    switch.write_text(filtered)
+
+    async def go() -> None:
+        async with lab(node) as (_, client):
+            for asker in ("c1", "c2", client):
+                assert (await ask(asker, HOST_ADDRESS, 8000)).split()[0] == "c1"
+                assert {(await ask(asker, HOST_ADDRESS, 80)).split()[0] for _ in range(2)} == set(TASKS)
+            with pytest.raises(OSError):
+                await ask(TASKS[0], "172.18.0.4", 8080)
+
+    asyncio.run(go())
+
+
+def test_bridges_are_apart_and_neighbours_are_not() -> None:
+    a = container("c1", BRIDGE, "172.17.0.2/16")
+    b = container("c2", BRIDGE, "172.17.0.3/16")
+    c = container("c3", GWBRIDGE, "172.18.0.9/16")
+
+    async def go() -> None:
+        async with lab(with_containers(a, b, c)) as (_, client):
+            assert await ask("c1", "172.17.0.3", 8080) == "c2 172.17.0.2"
+            with pytest.raises(OSError):
+                await ask("c1", "172.18.0.9", 8080)
+            ip("route add 172.17.0.0/16 via 10.99.0.1", client)
+            with pytest.raises(OSError):
+                await ask(client, "172.17.0.2", 8080)
+            assert await ping("c1", CLIENT)
+
+    asyncio.run(go())
+
+
+Damage = Callable[[], None]
+HUB = "vethHUB"  # stands for task 1's end on docker_gwbridge
+
+
+def _hub_of_task_1() -> str:
+    return next(name for name, link in links().items() if link.get("ifalias") == "shoal: task web.1 eth2")
+
+
+DAMAGES: dict[str, tuple[Damage, set[str]]] = {
+    "a veth": (lambda: ip("link del veth1", OVERLAY), {OVERLAY, TASKS[0]}),
+    "a veth on the host": (lambda: ip(f"link del {_hub_of_task_1()}"), {"host", TASKS[0]}),
+    "vxlan0": (lambda: ip("link del vxlan0", OVERLAY), {OVERLAY}),
+    "br0": (lambda: ip("link del br0", OVERLAY), {OVERLAY}),
+    "docker_gwbridge": (lambda: ip("link del docker_gwbridge"), {"host"}),
+    "a link that is down": (lambda: ip("link set eth1 down", TASKS[1]), {TASKS[1]}),
+    "a port out of its bridge": (lambda: ip("link set veth2 nomaster", OVERLAY), {OVERLAY}),
+    "the host's table": (lambda: nft("delete table ip shoal"), {"host"}),
+    "a task's tables": (lambda: nft("flush ruleset", TASKS[0]), {TASKS[0]}),
+    "an address": (lambda: ip("addr del 10.0.0.3/24 dev eth1", TASKS[0]), {TASKS[0]}),
+    "an address too many": (lambda: ip("addr add 10.7.7.7/24 dev eth1", TASKS[0]), {TASKS[0]}),
+    "the default route": (lambda: ip("route del default", TASKS[0]), {TASKS[0]}),
+    "the way back": (lambda: ip("rule del prio 100", TASKS[0]), {TASKS[0]}),
+    "a port in a stranger's bridge": (
+        lambda: (ip("link add b1 type bridge"), ip(f"link set {_hub_of_task_1()} master b1")) and None,
+        {"host"},
+    ),
+    "a task's interface in a bridge": (
+        lambda: (ip("link add b1 type bridge", TASKS[0]), ip("link set eth1 master b1", TASKS[0])) and None,
+        {TASKS[0]},
+    ),
+    "the MTU": (lambda: ip("link set eth0 mtu 1400", TASKS[0]), {TASKS[0]}),
+    "the alias": (lambda: ip("link set br0 alias mine", OVERLAY), {OVERLAY}),
+    "a namespace's name": (lambda: netns.delete(TASKS[0]), {"host", OVERLAY, NGINX_NS, TASKS[0]}),
+    "an overlay's name": (lambda: netns.delete(OVERLAY), {OVERLAY, INGRESS_NETNS, *TASKS}),
+    "a namespace's name, taken by another": (
+        lambda: (netns.delete(TASKS[0]), netns.create(TASKS[0])) and None,
+        {"host", OVERLAY, NGINX_NS, TASKS[0]},
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_mended_and_nothing_else_is_touched(damage: str) -> None:
+    do, where = DAMAGES[damage]
+
+    async def go() -> None:
+        async with lab() as (reconciler, client):
+            assert await reconciler.repair() == []
+            before = await reconciler.observe()
+            do()
+            mended = await reconciler.repair()
+            assert mended
+            assert {line.rsplit(" in ", 1)[1] for line in mended} <= where, mended
+            assert await reconciler.repair() == []
+            after = await reconciler.observe()
+            assert _without_macs(after) == _without_macs(before)
+            if "namespace" not in damage:
+                assert {(await ask(client, HOST_ADDRESS, 80)).split()[0] for _ in range(2)} == set(TASKS)
+                assert await ping(TASKS[0], VIP)
+
+    asyncio.run(go())
+
+
+def _without_macs(items: dict[tuple[str, ...], object]) -> dict[tuple[str, ...], object]:
+    """A hub's end of a veth pair has whatever MAC the kernel gave it."""
+    return {
+        key: replace(item, mac=None) if type(item).__name__ == "Veth" and key[2].startswith("veth") else item  # type: ignore[type-var]
+        for key, item in items.items()
+    }
+
+
+def test_what_is_not_ours_stays_as_it_is() -> None:
+    async def go() -> None:
+        ip("link add br9 type bridge")
+        ip("addr add 192.168.77.1/24 dev br9")
+        ip("link set br9 up")
+        ip("netns add stranger")
+        ip("link add veth77 type veth peer name eth0 netns stranger")
+        ip("link set veth77 master br9 up")
+        ip("link set veth77 alias somebody:else")
+        ip("link set eth0 up", "stranger")
+        ip("route add 10.200.0.0/16 dev br9")
+        ip("rule add fwmark 7 lookup 77 prio 100")
+        nft("add table ip other; add chain ip other c { type filter hook forward priority 7; }; add table ip6 shoaling")
+        nft("add table ip shoal", "stranger")
+        before = everything(), everything("stranger")
+        node = lab_node()
+        async with reconciled(node) as reconciler:
+            assert everything("stranger") == before[1]
+            ip("link del docker0")
+            await reconciler.repair()
+            await reconciler.apply(NodeNetwork(), all_parts(node))
+        await _until(lambda: (everything(), everything("stranger")) == before)
+
+    asyncio.run(go())
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """The kernel tidies namespaces away in its own time."""
+    for _ in range(40):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    assert condition()
+
+
+def test_removing_everything_leaves_nothing() -> None:
+    async def go() -> None:
+        before = everything()
+        node = lab_node()
+        async with reconciled(node) as reconciler:
+            await reconciler.apply(NodeNetwork(), all_parts(node))
+            assert netns.list_names() == []
+            assert list(netns.BASE.iterdir()) == []
+            assert await reconciler.observe() == {}
+            await reconciler.settle()
+            assert set(links()) == {"lo"}
+        await _until(lambda: everything() == before)
+        assert nft("list ruleset") == ""
+
+    asyncio.run(go())
+
+
+def test_a_namespace_of_somebody_elses_is_not_taken() -> None:
+    async def go() -> None:
+        ip(f"netns add {TASKS[0]}")
+        ip("link set lo up", TASKS[0])
+        before = everything(TASKS[0])
+        async with reconciled(empty_node()) as reconciler:
+            with pytest.raises(Internal, match="not ours"):
+                await reconciler.apply(lab_node(), all_parts(lab_node()))
+            assert everything(TASKS[0]) == before
+            assert "eth1" in links(TASKS[1])
+            # With the obstacle away, the next call goes on where this one could not.
+            ip(f"netns del {TASKS[0]}")
+            await reconciler.apply(lab_node(), [HOST_PART])
+            assert await reconciler.repair() == []
+            assert set(links(TASKS[0])) == {"lo", "eth0", "eth1", "eth2"}
+
+    asyncio.run(go())
+
+
+def test_a_namespace_left_by_a_crash_is_used() -> None:
+    async def go() -> None:
+        netns.create(TASKS[0])
+        async with reconciled(lab_node()) as reconciler:
+            assert await reconciler.repair() == []
+
+    asyncio.run(go())
+
+
+def test_an_endpoint_that_moves_keeps_its_routes() -> None:
+    def node(address: str, port: int) -> NodeNetwork:
+        place = Endpoint(BRIDGE, "eth0", (address,), mac_of(address), ("172.17.0.1",))
+        overlay = Endpoint(INGRESS, "eth1", ("10.255.0.9/16",), mac_of("10.255.0.9"), (), port)
+        return with_containers(Sandbox("c1", "c1", "container c1", (place, overlay), on_mesh=True))
+
+    async def go() -> None:
+        async with reconciled(node("172.17.0.2/16", 1)) as reconciler:
+            for address, port in (("172.17.0.7/16", 1), ("172.17.0.7/16", 2)):
+                await reconciler.apply(node(address, port), [sandbox_part("c1")])
+                assert await reconciler.repair() == []
+                assert addresses(links("c1")["eth0"]) == [address]
+                assert [route["gateway"] for route in ip("route show default", "c1")] == ["172.17.0.1"]
+                assert await ping("c1", "172.17.0.1")
+
+    asyncio.run(go())
+
+
+def test_a_network_that_goes_and_comes_back_at_once() -> None:
+    async def go() -> None:
+        node = lab_node()
+        async with reconciled(node) as reconciler:
+            for _ in range(3):
+                await reconciler.apply(empty_node(), all_parts(node))
+                await reconciler.apply(node, all_parts(node))
+            assert await reconciler.repair() == []
+
+    asyncio.run(go())
+
+
+def test_names_are_answered_beside_a_server_of_the_containers_own() -> None:
+    async def go() -> None:
+        sandbox = replace(container("c1", BRIDGE, "172.17.0.2/16"), dns=(40053, 40054))
+        async with reconciled(with_containers(sandbox)) as reconciler:
+            own = [await serve("c1", "own", 53), await serve("c1", "names", 40054)]
+            assert (await ask("c1", "172.17.0.2", 53)).split()[0] == "own"
+            assert (await ask("c1", "127.0.0.1", 53)).split()[0] == "own"
+            assert (await ask("c1", "127.0.0.11", 53)).split()[0] == "names"
+            for server in own:
+                server.close()
+
+            with udp("c1", ("0.0.0.0", 53)) as theirs, udp("c1", ("127.0.0.11", 40053)) as names:
+                assert exchange("c1", "127.0.0.1", theirs) == ("127.0.0.1", 53)
+                assert exchange("c1", "127.0.0.11", names) == ("127.0.0.11", 53)
+            await reconciler.apply(with_containers(replace(sandbox, dns=None)), [sandbox_part("c1")])
+            assert nft("list ruleset", "c1") == ""
+
+    asyncio.run(go())
+
+
+def udp(ns: str, address: tuple[str, int] | None = None) -> socket.socket:
+    """A socket in a namespace."""
+
+    def make() -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.settimeout(2)
+        if address is not None:
+            sock.bind(address)
+        return sock
+
+    return netns.run_in(netns.BASE / ns, make)
+
+
+def exchange(ns: str, host: str, server: socket.socket) -> tuple[str, int]:
+    """Ask ``host`` on port 53; who the answer of ``server`` comes from."""
+    with udp(ns) as asking:
+        asking.sendto(b"?", (host, 53))
+        _, whom = server.recvfrom(10)
+        server.sendto(b"!", whom)
+        _, answerer = asking.recvfrom(10)
+        return answerer[0], answerer[1]
+
+
+def test_a_restart_takes_over_what_is_there() -> None:
+    async def go() -> None:
+        node = lab_node()
+        async with reconciled(node) as first:
+            before = await first.observe()
+        async with reconciled(node) as second:
+            assert await second.observe() == before
+            assert await second.repair() == []
+        # What nobody wants any more goes when the next one starts.
+        async with reconciled(empty_node()) as third:
+            assert {n["name"] for n in ip("netns list")} == {OVERLAY, INGRESS_NETNS}
+            assert await third.repair() == []
+
+    asyncio.run(go())
+
+
+def test_tasks_come_and_go_one_by_one() -> None:
+    async def go() -> None:
+        async with reconciled(empty_node()) as reconciler:
+            one, two = lab_node(1), lab_node(2)
+            await reconciler.apply(one, [*all_parts(one)])
+            await reconciler.apply(
+                two, [HOST_PART, sandbox_part("task1"), sandbox_part("task2"), sandbox_part(INGRESS_SANDBOX)]
+            )
+            assert await reconciler.repair() == []
+            await reconciler.apply(empty_node(), all_parts(two))
+            assert await reconciler.repair() == []
+            assert set(links(OVERLAY)) == {"lo", "br0", "vxlan0", "veth0"}
+
+    asyncio.run(go())
