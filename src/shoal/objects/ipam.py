@@ -32,6 +32,7 @@ class Pool:
         self._first, self._last = first, last
         self._next = first
         self._taken: set[int] = set()
+        self._free = last - first + 1
 
     def take(self, address: IP) -> None:
         """Reserve this very address. Raises Conflict if it is taken, FailedPrecondition if it is not of the subnet."""
@@ -39,26 +40,36 @@ class Pool:
             raise FailedPrecondition(f"requested address {address} is not within subnet {self.subnet}")
         if int(address) in self._taken:
             raise Conflict("Address already in use")
-        self._taken.add(int(address))
+        self._mark(int(address))
 
     def allocate(self) -> IP:
         """Reserve the next free address. Raises FailedPrecondition when there is none."""
-        for start, end in ((self._next, self._last), (self._first, self._next - 1)):
-            for number in range(start, end + 1):
-                if number not in self._taken:
-                    self._taken.add(number)
-                    self._next = number + 1 if number < self._last else self._first
-                    return self._range.network_address + (number - int(self._range.network_address))
-        raise FailedPrecondition("no available IPv4 addresses on this network's address pools")
+        if not self._free:
+            raise FailedPrecondition("no available IPv4 addresses on this network's address pools")
+        number = self._next
+        while number in self._taken:
+            number = self._after(number)
+        self._mark(number)
+        self._next = self._after(number)
+        return self.subnet.network_address + (number - int(self.subnet.network_address))
+
+    def _after(self, number: int) -> int:
+        return number + 1 if number < self._last else self._first
 
     def release(self, address: IP) -> None:
         """Give an address back; one that was not taken is no error."""
-        self._taken.discard(int(address))
+        if int(address) in self._taken:
+            self._taken.remove(int(address))
+            self._free += self._first <= int(address) <= self._last
+
+    def _mark(self, number: int) -> None:
+        self._taken.add(number)
+        self._free -= self._first <= number <= self._last
 
     @property
-    def size(self) -> int:
-        """How many addresses can be handed out in all."""
-        return self._last - self._first + 1
+    def free(self) -> int:
+        """How many addresses are left to hand out."""
+        return self._free
 
     def __len__(self) -> int:
         return len(self._taken)
@@ -69,19 +80,16 @@ def free_subnet(pools: Iterable[tuple[Net, int]], taken: Iterable[Net]) -> Net:
 
     :raises FailedPrecondition: every subnet is in use.
     """
-    used = list(taken)
+    used = sorted((net.version, int(net.network_address), int(net.broadcast_address)) for net in taken)
     for pool, size in pools:
-        near = [net for net in used if net.version == pool.version and net.overlaps(pool)]
         step = 1 << (pool.max_prefixlen - size)
         number, end = int(pool.network_address), int(pool.broadcast_address)
-        while number <= end:
-            candidate = ipaddress.ip_network((number, size))
-            clash = next((net for net in near if net.overlaps(candidate)), None)
-            if clash is None:
-                return candidate
-            # Go on behind what is in the way, in steps of the subnet's size.
-            past = int(clash.broadcast_address) + 1
-            number = max(number + step, -(-past // step) * step)
+        # From the lowest up, each time behind what is in the way, in steps of the subnet's size.
+        for version, first, last in used:
+            if version == pool.version and first < number + step and last >= number:
+                number = -(-(last + 1) // step) * step
+        if number <= end:
+            return ipaddress.ip_network((pool.network_address + (number - int(pool.network_address)), size))
     raise FailedPrecondition(
         "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
     )

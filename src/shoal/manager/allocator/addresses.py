@@ -14,10 +14,9 @@ class NetworkAddresses:
     def __init__(self, network: Network) -> None:
         self._pools: list[Pool] = []
         for config in network.pools:
-            pool = Pool(
-                ipaddress.ip_network(config.subnet or ""), ipaddress.ip_network(config.range) if config.range else None
-            )
-            for reserved in (config.gateway, *(config.auxiliary_addresses or {}).values()):
+            range_ = ipaddress.ip_network(config.range, strict=False) if config.range else None
+            pool = Pool(ipaddress.ip_network(config.subnet or ""), range_)
+            for reserved in {config.gateway, *(config.auxiliary_addresses or {}).values()}:
                 if reserved:
                     pool.take(ipaddress.ip_address(reserved))
             self._pools.append(pool)
@@ -35,10 +34,8 @@ class NetworkAddresses:
 
     def _allocate(self, version: int) -> str:
         pools = [pool for pool in self._pools if pool.subnet.version == version]
-        for pool in pools[:-1]:
-            if len(pool) < pool.size:
-                return f"{pool.allocate()}/{pool.subnet.prefixlen}"
-        return f"{pools[-1].allocate()}/{pools[-1].subnet.prefixlen}"
+        pool = next((pool for pool in pools if pool.free), pools[-1])
+        return f"{pool.allocate()}/{pool.subnet.prefixlen}"
 
     def mark(self, addresses: Iterable[str]) -> None:
         """Note that addresses are in use already; those of no pool here are left alone."""

@@ -28,7 +28,8 @@ def allocated(
 ) -> Network:
     """The network with its driver's state and IPAM filled in; what the user chose stays as it is.
 
-    :raises FailedPrecondition: no subnet or VXLAN id is left, or a gateway lies outside its subnet.
+    :raises FailedPrecondition: no subnet or VXLAN id is left, the subnet asked for is in use, or an address that the
+        user chose lies outside of it.
     """
     rest = [other for other in others if other.id != network.id]
     taken: list[Net] = [ipaddress.ip_network(pool.subnet) for other in rest for pool in other.pools if pool.subnet]
@@ -39,12 +40,17 @@ def allocated(
     for config in asked:
         if config.subnet:
             subnet: Net = ipaddress.ip_network(config.subnet, strict=False)
+            if any(net.overlaps(subnet) for net in taken):
+                raise FailedPrecondition("Pool overlaps with other one on this address space")
         elif network.is_ingress and not any(net.overlaps(kept_free[0]) for net in [*taken, *in_use]):
             subnet = kept_free[0]
         else:
             subnet = free_subnet(pools, [*taken, *in_use, *kept_free])
         taken.append(subnet)
         gateway = config.gateway or str(subnet.network_address + 1)
+        for address in (gateway, *(config.auxiliary_addresses or {}).values()):
+            if ipaddress.ip_address(address) not in subnet:
+                raise FailedPrecondition(f"requested address {address} is not within subnet {subnet}")
         configs.append(replace(config, subnet=str(subnet), gateway=gateway))
     spec = network.spec.driver_configuration or Driver()
     options = {VXLAN_IDS: str(_vni(spec, rest)), **(spec.options or {})}

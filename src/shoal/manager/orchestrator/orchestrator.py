@@ -9,6 +9,9 @@ from shoal.objects.service import Service
 from shoal.objects.task import Task
 from shoal.store.tx import Event, Tx, View
 
+# Objects changed in one transaction, beyond which it waits for the next with the other services.
+_BATCH = 1000
+
 
 class Orchestrator:
     """Keeps every service's tasks as the service wants them; see :class:`shoal.manager.loop.Station`."""
@@ -37,11 +40,13 @@ class Orchestrator:
         return len(self._dirty) > before
 
     def step(self, tx: Tx, now: datetime) -> datetime | None:
-        due = {service_id for service_id, moment in self._wakes.items() if moment <= now}
-        for service_id in self._dirty | due:
+        self._dirty |= {service_id for service_id, moment in self._wakes.items() if moment <= now}
+        while self._dirty:
+            if len(tx.changed) >= _BATCH:
+                return now
+            service_id = self._dirty.pop()
             self._wakes.pop(service_id, None)
             self._reconcile(tx, service_id, now)
-        self._dirty = set()
         return min(self._wakes.values(), default=None)
 
     def _reconcile(self, tx: Tx, service_id: str, now: datetime) -> None:

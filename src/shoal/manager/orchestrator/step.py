@@ -47,7 +47,8 @@ def reconcile(view: View, service: Service, keys: Sequence[SlotKey], now: dateti
     """Bring the service's slots to ``keys``: add and remove slots, replace ended tasks, roll over changed ones."""
     outcome = Outcome()
     slots = slots_of(view.tasks_of_service(service.id))
-    for key in [key for key in slots if key not in set(keys)]:
+    kept = set(keys)
+    for key in [key for key in slots if key not in kept]:
         for task in slots.pop(key).tasks:
             outcome.change(task, wanted(task, TaskState.REMOVE))
     for key in keys:

@@ -1,20 +1,25 @@
 """Which nodes can take a task; each filter also says in words how many nodes it turned down, as Docker does."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from shoal.manager.scheduler.load import NodeLoad
-from shoal.objects.constraint import matches, parse
+from shoal.objects.constraint import Constraint, matches, parse
 from shoal.objects.node import Platform
 from shoal.objects.task import Task
 
 
 @dataclass(frozen=True)
 class Filter:
-    """``takes(load, task)`` for one reason, and what to say of ``n`` nodes that do not."""
+    """``takes(load, task)`` for one reason, and what to say of ``n`` nodes that do not.
+
+    ``by_load`` says that the answer depends on what else is on the node, and so changes as tasks are placed.
+    """
 
     takes: Callable[[NodeLoad, Task], bool]
     explain: Callable[[int], str]
+    by_load: bool = False
 
 
 def _ready(load: NodeLoad, _: Task) -> bool:
@@ -30,7 +35,12 @@ def _resources(load: NodeLoad, task: Task) -> bool:
 
 def _constraints(load: NodeLoad, task: Task) -> bool:
     texts = task.spec.placement.constraints if task.spec.placement else None
-    return not texts or matches(parse(texts), load.node)
+    return not texts or matches(_parsed(tuple(texts)), load.node)
+
+
+@lru_cache(1000)
+def _parsed(texts: tuple[str, ...]) -> list[Constraint]:
+    return parse(texts)
 
 
 def _normal(platform: Platform) -> tuple[str, str]:
@@ -63,7 +73,9 @@ def _counted(one: str, many: str) -> Callable[[int], str]:
 
 PIPELINE = (
     Filter(_ready, _counted("1 node not available for new tasks", "{n} nodes not available for new tasks")),
-    Filter(_resources, _counted("insufficient resources on 1 node", "insufficient resources on {n} nodes")),
+    Filter(
+        _resources, _counted("insufficient resources on 1 node", "insufficient resources on {n} nodes"), by_load=True
+    ),
     Filter(
         _constraints,
         _counted("scheduling constraints not satisfied on 1 node", "scheduling constraints not satisfied on {n} nodes"),
@@ -72,14 +84,29 @@ PIPELINE = (
     Filter(
         _host_ports,
         _counted("host-mode port already in use on 1 node", "host-mode port already in use on {n} nodes"),
+        by_load=True,
     ),
     Filter(
         _max_replicas,
         _counted("max replicas per node limit exceed", "max replicas per node limit exceed"),
+        by_load=True,
     ),
 )
+_BY_LOAD = tuple(f for f in PIPELINE if f.by_load)
 
 
 def turned_down(load: NodeLoad, task: Task) -> Filter | None:
     """The first filter that does not let the task onto the node; ``None`` if it fits."""
-    return next((f for f in PIPELINE if not f.takes(load, task)), None)
+    return _first(PIPELINE, load, task)
+
+
+def is_full(load: NodeLoad, task: Task) -> Filter | None:
+    """The first filter that turns the task down for what has come onto the node, where it once would have fitted."""
+    return _first(_BY_LOAD, load, task)
+
+
+def _first(filters: Iterable[Filter], load: NodeLoad, task: Task) -> Filter | None:
+    for each in filters:
+        if not each.takes(load, task):
+            return each
+    return None
