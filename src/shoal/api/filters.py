@@ -4,7 +4,8 @@ Its newer form is a map of maps, ``{"label": {"a=b": true}}``, its older one a m
 Values of one key are alternatives (but every one of several labels must hold); keys must all hold.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -28,6 +29,11 @@ class Filters:
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
+    @property
+    def mapping(self) -> Mapping[str, Sequence[str]]:
+        """All of it, for a backend that filters by itself."""
+        return self._values
+
     def get(self, key: str) -> tuple[str, ...]:
         """The values of a key, none where it is not asked for."""
         return self._values.get(key, ())
@@ -43,13 +49,19 @@ class Filters:
         return not wanted or any(c.startswith(value) for c in candidates if c is not None for value in wanted)
 
     def allows_part(self, key: str, *candidates: str | None) -> bool:
-        """The same where a value may be any part of a candidate, as with the names of local objects."""
+        """The same where a value may be any part of a candidate, or a regular expression that matches one."""
         wanted = self.get(key)
-        return not wanted or any(value in c for c in candidates if c is not None for value in wanted)
+        return not wanted or any(_is_part(value, c) for c in candidates if c is not None for value in wanted)
 
-    def allows_labels(self, labels: Mapping[str, str] | None, key: str = "label") -> bool:
-        """Whether the labels have every ``name`` or ``name=value`` that is asked for."""
-        return all(_has_label(labels or {}, wanted) for wanted in self.get(key))
+    def allows_labels(
+        self, labels: Mapping[str, str] | None, key: str = "label", *, empty_is_any: bool = False
+    ) -> bool:
+        """Whether the labels have every ``name`` or ``name=value`` that is asked for.
+
+        With ``empty_is_any``, ``name=`` means any value, as for the swarm's objects.
+        """
+        wanted = self.get(key)
+        return all(_has_label(labels or {}, w.removesuffix("=") if empty_is_any else w) for w in wanted)
 
     def refuses_labels(self, labels: Mapping[str, str] | None, key: str = "label!") -> bool:
         """Whether the labels have one of those that must not be there (``label!`` of the prunes)."""
@@ -64,6 +76,15 @@ class Filters:
         if yes == no:
             raise invalid_value(key, wanted)
         return yes
+
+
+def _is_part(value: str, candidate: str) -> bool:
+    if value in candidate:
+        return True
+    try:
+        return re.search(value, candidate) is not None
+    except re.error:
+        return False
 
 
 def _has_label(labels: Mapping[str, str], wanted: str) -> bool:
@@ -88,11 +109,8 @@ def parse_filters(text: str, accepted: Collection[str] | None) -> Filters:
         maps = msgspec.convert(raw, dict[str, dict[str, bool] | list[str]]) if raw is not None else {}
     except (msgspec.MsgspecError, UnicodeEncodeError) as error:
         raise InvalidArgument("invalid filter") from error
-    values = {
-        # A value that is mapped to false still counts: Docker looks at the keys alone.
-        key: tuple(found)
-        for key, found in maps.items()
-    }
+    # A value that is mapped to false still counts: Docker looks at the keys alone.
+    values = {key: tuple(found) for key, found in maps.items()}
     if accepted is not None:
         for key in values:
             if key not in accepted:
