@@ -29,8 +29,7 @@ class Filters:
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
-    @property
-    def mapping(self) -> Mapping[str, Sequence[str]]:
+    def values(self) -> Mapping[str, Sequence[str]]:
         """All of it, for a backend that filters by itself."""
         return self._values
 

@@ -59,7 +59,7 @@ def routes(backend: NetworkBackend) -> Sequence[web.RouteDef]:
         return web.Response()
 
     async def prune(request: web.Request) -> web.Response:
-        gone = await backend.prune(filters_of(request, _PRUNE_FILTERS).mapping)
+        gone = await backend.prune(filters_of(request, _PRUNE_FILTERS).values())
         return json_response(NetworksPruned(networks_deleted=list(gone) or None))
 
     return [
