@@ -35,8 +35,8 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
 def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with a Z, as Go writes it, to the microsecond."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    """RFC 3339 in UTC with a Z, always with six digits after the point: the order of texts is the order of moments."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_time(text: str) -> datetime:

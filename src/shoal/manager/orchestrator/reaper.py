@@ -10,7 +10,7 @@ from shoal.store.tx import View
 
 
 def history_limit(view: View) -> int:
-    """How many ended tasks a slot keeps (``swarm update --task-history-limit``)."""
+    """How many tasks a slot keeps (``swarm update --task-history-limit``); below 0 it keeps all."""
     for cluster in view.all(Cluster):
         limit = cluster.spec.orchestration.task_history_retention_limit
         return TASK_HISTORY if limit is None else limit
@@ -22,6 +22,8 @@ def reapable(view: View, service_id: str) -> list[Task]:
     tasks = view.tasks_of_service(service_id)
     gone = [t for t in tasks if t.desired >= TaskState.REMOVE and _is_over(t, view)]
     limit = history_limit(view)
+    if limit < 0:
+        return gone
     for slot in slots_of(tasks).values():
         ended = [t for t in slot.tasks if t.desired > TaskState.RUNNING and _is_over(t, view)]
         # The limit counts the slot's task that is alive as well, as SwarmKit's reaper does: 5 leaves four ended ones.

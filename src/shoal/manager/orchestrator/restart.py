@@ -14,9 +14,9 @@ def nanoseconds(count: int | None) -> timedelta:
     return timedelta(microseconds=(count or 0) / 1000)
 
 
-def may_restart(task: Task, now: datetime) -> bool:
+def may_restart(task: Task) -> bool:
     """Whether the policy allows a replacement for a task that has ended: its condition, and its number of attempts
-    within its window (all of time where there is none)."""
+    within the window before its end (all of time where there is none)."""
     policy = task.spec.restart_policy or RestartPolicy()
     match policy.condition:
         case "none":
@@ -27,21 +27,22 @@ def may_restart(task: Task, now: datetime) -> bool:
             pass
     if not policy.max_attempts:
         return True
-    return len(recent_restarts(task, now)) < policy.max_attempts
+    return len(recent_restarts(task)) < policy.max_attempts
 
 
-def recent_restarts(task: Task, now: datetime) -> list[str]:
-    """When this slot's earlier tasks were replaced, as far as the policy's window looks back."""
+def recent_restarts(task: Task) -> list[str]:
+    """When this slot's earlier tasks were replaced, as far as the policy's window looks back from the task's end."""
     policy = task.spec.restart_policy or RestartPolicy()
     restarts = task.restarts or []
     if not policy.window:
         return restarts
-    since = now - nanoseconds(policy.window)
+    since = parse_time(task.updated_at) - nanoseconds(policy.window)
     return [moment for moment in restarts if parse_time(moment) >= since]
 
 
-def due(replaced: Task) -> datetime:
-    """When the replacement of an ended task may start: the policy's delay after it ended."""
+def due(replaced: Task, ended_at: str) -> datetime:
+    """When the replacement of an ended task may start: the policy's delay after a moment of this manager's clock,
+    since the node's own clock, in the task's status, may show anything."""
     policy = replaced.spec.restart_policy or RestartPolicy()
     delay = RESTART_DELAY if policy.delay is None else nanoseconds(policy.delay)
-    return parse_time(replaced.status.timestamp) + delay
+    return parse_time(ended_at) + delay

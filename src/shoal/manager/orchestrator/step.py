@@ -75,7 +75,7 @@ def _tend(view: View, service: Service, slot: Slot, now: datetime, outcome: Outc
     moved = has_lost_node(ended, view) and not is_terminal(ended.state)
     if ended.spec_version != service.spec_version:
         outcome.created.append(new_task(service, slot.key, now, desired=TaskState.READY))
-    elif moved or restart.may_restart(ended, now):
+    elif moved or restart.may_restart(ended):
         outcome.created.append(
             new_task(service, slot.key, now, desired=TaskState.READY, after=None if moved else ended)
         )
@@ -86,8 +86,8 @@ def _start_when_due(view: View, slot: Slot, task: Task, now: datetime, outcome: 
     before = [t for t in slot.tasks if t is not task]
     if any(not is_stopped(t, view) for t in before):
         return
-    replaced = before[-1] if before and task.restarts else None
-    if replaced is not None and (moment := restart.due(replaced)) > now:
+    replaced = before[-1] if before else None
+    if replaced is not None and task.restarts and (moment := restart.due(replaced, task.restarts[-1])) > now:
         outcome.wake_by(moment)
         return
     outcome.change(task, wanted(task, TaskState.RUNNING))

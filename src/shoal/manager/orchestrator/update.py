@@ -10,6 +10,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from shoal.manager.orchestrator import restart
 from shoal.manager.orchestrator.restart import nanoseconds
 from shoal.manager.orchestrator.slots import Slot, SlotKey, is_dirty
 from shoal.manager.orchestrator.tasks import new_task, wanted
@@ -17,11 +18,9 @@ from shoal.objects.base import parse_time, timestamp
 from shoal.objects.defaults import UPDATE
 from shoal.objects.meta import Version
 from shoal.objects.service import Service, UpdateConfig, UpdateStatus
-from shoal.objects.state import TaskState
+from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task
 from shoal.store.tx import View
-
-_FAILED = (TaskState.FAILED, TaskState.REJECTED)
 
 
 class Changes(Protocol):
@@ -54,8 +53,9 @@ def roll(view: View, service: Service, slots: dict[SlotKey, Slot], now: datetime
     if status.started_at is None:
         status = replace(status, started_at=timestamp(now), message="manually requested rollback")
         changes.service = service = replace(service, update_status=status)
-    if _too_many_failed(service, config, slots) and dirty:
-        _fail(service, config, rolling_back, now, changes)
+    failed = _failed(service, slots)
+    if config.failure_action != "continue" and len(failed) > (config.max_failure_ratio or 0.0) * len(slots):
+        _fail(service, config, rolling_back, failed[-1], now, changes)
         return
     _renew(service, config, slots, dirty, now, changes)
     if not dirty and _settled(service, config, slots, status, now, changes):
@@ -80,6 +80,11 @@ def _renew(
     for slot in dirty:
         new = [t for t in slot.runnable if not is_dirty(t, service)]
         if not new:
+            if start_first and (moment := _again_at(slot, service)) is not None:
+                if moment > now:
+                    changes.wake_by(moment)
+                    busy += 1
+                    continue
             waiting.append(slot)
         elif any(t.state == TaskState.RUNNING for t in new):
             for old in (t for t in slot.runnable if is_dirty(t, service)):
@@ -87,8 +92,9 @@ def _renew(
             busy += 1
         else:
             busy += 1
-    for slot in slots.values():
-        if slot not in dirty and slot.newest.spec_version == service.spec_version:
+    rest = slots.keys() - {slot.key for slot in dirty}
+    for slot in (slots[key] for key in rest):
+        if slot.newest.spec_version == service.spec_version:
             busy += _occupies(slot, config, service, now, changes)
     room = len(waiting) if config.parallelism == 0 else (config.parallelism or UPDATE.parallelism or 1) - busy
     for slot in waiting[: max(room, 0)]:
@@ -106,7 +112,7 @@ def _occupies(slot: Slot, config: UpdateConfig, service: Service, now: datetime,
         return False
     if not slot.is_running:
         return True
-    free_at = parse_time(slot.newest.status.timestamp) + nanoseconds(config.delay)
+    free_at = parse_time(slot.newest.updated_at) + nanoseconds(config.delay)
     if config.delay and free_at > now and _made_by_update(slot.newest, service):
         changes.wake_by(free_at)
         return True
@@ -118,28 +124,39 @@ def _made_by_update(task: Task, service: Service) -> bool:
     return bool(status and status.started_at and task.created_at >= status.started_at)
 
 
-def _too_many_failed(service: Service, config: UpdateConfig, slots: dict[SlotKey, Slot]) -> bool:
-    if config.failure_action == "continue" or not slots:
-        return False
-    failed = sum(
-        any(
-            t.spec_version == service.spec_version and t.state in _FAILED and _made_by_update(t, service)
+def _again_at(slot: Slot, service: Service) -> datetime | None:
+    """When a slot whose new task has failed beside its old one may be tried again; ``None`` if none has been tried."""
+    if slot.newest.spec_version != service.spec_version or not is_terminal(slot.newest.state):
+        return None
+    return restart.due(slot.newest, slot.newest.updated_at)
+
+
+def _failed(service: Service, slots: dict[SlotKey, Slot]) -> list[Task]:
+    """One task of this update for each slot where one has failed or ended early."""
+    found = (
+        [
+            t
             for t in s.tasks
-        )
+            if t.spec_version == service.spec_version and _ended_early(t) and _made_by_update(t, service)
+        ]
         for s in slots.values()
     )
-    return failed > (config.max_failure_ratio or 0.0) * len(slots)
+    return [tasks[-1] for tasks in found if tasks]
 
 
-def _fail(service: Service, config: UpdateConfig, rolling_back: bool, now: datetime, changes: Changes) -> None:
-    failed = next((t.id for t in changes.changed.values() if t.state in _FAILED), None)
-    why = "update paused due to failure or early termination of task"
+def _ended_early(task: Task) -> bool:
+    if task.state in (TaskState.FAILED, TaskState.REJECTED):
+        return True
+    condition = task.spec.restart_policy.condition if task.spec.restart_policy else None
+    return task.state == TaskState.COMPLETE and condition in (None, "", "any")
+
+
+def _fail(
+    service: Service, config: UpdateConfig, rolling_back: bool, failed: Task, now: datetime, changes: Changes
+) -> None:
+    why = f"due to failure or early termination of task {failed.id}"
     if config.failure_action == "rollback" and not rolling_back and service.previous_spec is not None:
-        status = UpdateStatus(
-            state="rollback_started",
-            started_at=timestamp(now),
-            message=why.replace("update paused", "update rolled back"),
-        )
+        status = UpdateStatus(state="rollback_started", started_at=timestamp(now), message=f"update rolled back {why}")
         changes.service = replace(
             service,
             spec=service.previous_spec,
@@ -150,7 +167,7 @@ def _fail(service: Service, config: UpdateConfig, rolling_back: bool, now: datet
         return
     word = "rollback_paused" if rolling_back else "paused"
     previous = service.update_status or UpdateStatus()
-    text = f"{why} {failed}" if failed else why
+    text = f"{'rollback' if rolling_back else 'update'} paused {why}"
     changes.service = replace(service, update_status=replace(previous, state=word, message=text))
 
 
@@ -170,7 +187,7 @@ def _settled(
             return False
         for task in slot.runnable:
             if _made_by_update(task, service):
-                until = max(until, parse_time(task.status.timestamp) + monitor)
+                until = max(until, parse_time(task.updated_at) + monitor)
     if until > now:
         changes.wake_by(until)
         return False

@@ -6,6 +6,7 @@ from shoal.manager.orchestrator.slots import Slot, SlotKey, slots_of
 from shoal.objects.constraint import matches, parse
 from shoal.objects.node import Node
 from shoal.objects.service import Service
+from shoal.objects.state import TaskState
 from shoal.store.tx import View
 
 
@@ -25,7 +26,7 @@ def takes_global(service: Service, node: Node, view: View) -> bool:
         return False
     if node.spec.availability == "active" and node.is_ready:
         return True
-    return any(task.service_id == service.id for task in view.tasks_of_node(node.id))
+    return any(t.service_id == service.id and t.desired <= TaskState.RUNNING for t in view.tasks_of_node(node.id))
 
 
 def _replicas(slots: dict[SlotKey, Slot], count: int) -> list[SlotKey]:
