@@ -18,6 +18,8 @@ class FakeClock:
         self._count = 0
 
     def now(self) -> datetime:
+        # No two moments are the same, as with a real clock.
+        self._now += 1e-6
         return self._start + timedelta(seconds=self._now)
 
     def monotonic(self) -> float:

@@ -44,10 +44,16 @@ def slot_key(task: Task) -> SlotKey:
 def slots_of(tasks: Iterable[Task]) -> dict[SlotKey, Slot]:
     """Group tasks into slots. Tasks that are to be removed do not count: their slots are free again."""
     slots: dict[SlotKey, Slot] = {}
-    for task in sorted(tasks, key=lambda t: (t.created_at, t.version.index, t.id)):
+    for task in sorted(tasks, key=_age):
         if task.desired < TaskState.REMOVE:
             slots.setdefault(slot_key(task), Slot(slot_key(task))).tasks.append(task)
     return slots
+
+
+def _age(task: Task) -> tuple[int, str, int, str]:
+    """The order in which tasks were made: of an older spec before, since a manager's clock may be behind another's."""
+    made_from = task.spec_version.index if task.spec_version else 0
+    return made_from, task.created_at, len(task.restarts or ()), task.id
 
 
 def is_stopped(task: Task, view: View) -> bool:
