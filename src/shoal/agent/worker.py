@@ -58,13 +58,21 @@ class Worker:
         self._runners: dict[str, Runner] = {}
         self._lock = asyncio.Lock()
 
-    async def restore(self) -> None:
-        """Go on with the snapshot on disk."""
+    async def declare(self) -> None:
+        """Read the snapshot on disk, and say what the swarm's networks were; no task is touched yet."""
         kept = await self._db.load(_RESOURCE, _Kept)
         self._resources = {key: found.resource for key, found in kept.items()}
         self._statuses = await self._db.load(_STATUS, TaskStatus)
         if self._resources:
+            await self._tell_networks(self._networks())
+
+    async def start(self) -> None:
+        """Go on with the tasks of the snapshot on disk."""
+        if self._resources:
             await self._apply()
+
+    def _networks(self) -> ClusterNetworks:
+        return cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu)
 
     def statuses(self) -> dict[str, TaskStatus]:
         """The last state of each task here, for a manager that may have missed it."""
@@ -86,9 +94,8 @@ class Worker:
             await self._apply()
 
     async def _apply(self) -> None:
-        networks = cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu)
         try:
-            await self._tell_networks(networks)
+            await self._tell_networks(self._networks())
         except ShoalError:
             _log.exception("the swarm's networks could not be made as wanted")
         tasks = {r.task.id: r.task for r in self._resources.values() if isinstance(r, TaskResource)}

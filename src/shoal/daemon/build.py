@@ -2,7 +2,9 @@
 
 import asyncio
 import hashlib
+import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 from shoal.aio.clock import Clock
 from shoal.container import host
@@ -16,6 +18,7 @@ from shoal.container.distribution.hosts import RegistryConfig
 from shoal.container.images import ImageStore
 from shoal.container.registry import Registry
 from shoal.daemon.config import Config
+from shoal.engine.attachments import Attachments
 from shoal.engine.containers import Containers
 from shoal.engine.discovery import Discovery
 from shoal.engine.engine import Engine
@@ -105,8 +108,17 @@ async def _build_engine(
         pools=config.default_address_pools or DEFAULT_POOLS,
     )
     spec_host = host.detect()
+    volumes = Volumes(
+        records=records,
+        runtime=runtime,
+        db=db,
+        events=events,
+        clock=clock,
+        root=config.data_root / "volumes",
+    )
     lifecycle = Lifecycle(
         records=records,
+        volumes=volumes,
         runtime=runtime,
         networks=networks,
         discovery=discovery,
@@ -120,7 +132,6 @@ async def _build_engine(
         netns_root=netns.BASE,
         cgroup_parent=config.cgroup_parent,
     )
-    volumes = Volumes()
     containers = Containers(
         records=records,
         lifecycle=lifecycle,
@@ -133,7 +144,11 @@ async def _build_engine(
         containers_root=containers_root,
         spec_host=spec_host,
     )
+    attachments = Attachments(
+        records=records, lifecycle=lifecycle, networks=networks, discovery=discovery, events=events
+    )
     engine = Engine(
+        engine_id=await asyncio.to_thread(_engine_id, config.data_root / "engine-id"),
         db=db,
         facts=read_facts(config.labels),
         events=events,
@@ -147,8 +162,16 @@ async def _build_engine(
         networks=networks,
         local_networks=local_networks,
         discovery=discovery,
+        attachments=attachments,
     )
     return engine, reconciler, registry
+
+
+def _engine_id(path: Path) -> str:
+    """This engine's id, made at the first start and kept."""
+    if not path.exists():
+        path.write_text(str(uuid.uuid4()))
+    return path.read_text().strip()
 
 
 def owner_of(config: Config) -> str:

@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import shutil
 import ssl
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from shoal.agent.session import ManagerSession
 from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
-from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.engine import Engine
-from shoal.errors import InvalidArgument, Unavailable
+from shoal.errors import Conflict, InvalidArgument, NotImplemented, Unavailable
 from shoal.kernel.routes import host_routes, mtu_of, underlays
+from shoal.manager.control.cluster import Rotation
 from shoal.manager.found import FoundingRequest, found
 from shoal.manager.manager import Manager
+from shoal.objects.cluster import ClusterSpec
 from shoal.objects.ids import NodeId
 from shoal.objects.node import (
     EngineDescription,
@@ -34,13 +36,15 @@ from shoal.objects.node import (
     NodeResources,
     Platform,
 )
-from shoal.objects.task import Task
+from shoal.objects.task import Task, TaskStatus
 from shoal.pki import contexts, files
 from shoal.pki.identity import MANAGER_NAME, tls_info
 from shoal.store.backends.sqlite import SQLiteBackend
 from shoal.store.store import Store
+from shoal.store.tables import Stored
+from shoal.store.tx import Tx
 from shoal.version import VERSION
-from shoal.wire.docker.swarm import SwarmInit, SwarmJoin
+from shoal.wire.docker.swarm import RemoteManager, SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +82,7 @@ class Swarm:
         self.membership: Membership | None = None
         self.manager: Manager | None = None
         self._worker: Worker | None = None
+        self._line: ManagerSession | None = None
         self._session: asyncio.Task[Any] | None = None
 
     def control(self) -> Manager:
@@ -86,13 +91,19 @@ class Swarm:
             raise Unavailable(_NO_MANAGER)
         return self.manager
 
-    async def start(self) -> None:
-        """Be again what this node was before shoald ended."""
+    async def declare(self) -> None:
+        """Read what this node was before shoald ended, and tell the engine of the swarm's networks as they were."""
         try:
             self.membership = msgspec.json.decode(self._state_file.read_bytes(), type=Membership)
         except FileNotFoundError:
             return
-        await self._run(self.membership)
+        self._worker = self._make_worker(self.membership)
+        await self._worker.declare()
+
+    async def start(self) -> None:
+        """Be it again."""
+        if self.membership is not None:
+            await self._run(self.membership)
 
     async def stop(self) -> None:
         """shoald ends: tasks and networks stay as they are."""
@@ -114,7 +125,7 @@ class Swarm:
             await asyncio.to_thread(files.save, self._certificates, founding.files)
             store = await Store.open(backend=SQLiteBackend(self._database), clock=self._clock)
             try:
-                await store.update(lambda tx: [tx.create(obj) for obj in founding.objects])
+                await store.update(lambda tx: _create_all(tx, founding.objects))
             finally:
                 await store.close()
             await asyncio.to_thread(_write, self._state_file, msgspec.json.encode(membership))
@@ -178,9 +189,8 @@ class Swarm:
         self.manager = manager
         await self._run_agent(membership)
 
-    async def _run_agent(self, membership: Membership) -> None:
+    def _make_worker(self, membership: Membership) -> Worker:
         engine = self._engine
-        session: ManagerSession | None = None
 
         def controller_of(task: Task) -> Controller:
             return ContainerController(
@@ -191,20 +201,25 @@ class Swarm:
                 health=engine.health,
             )
 
-        async def tell_networks(cluster: ClusterNetworks) -> None:
-            await engine.set_cluster(cluster)
-
-        self._worker = worker = Worker(
+        return Worker(
             node_id=membership.node_id,
             underlay_mtu=mtu_of(membership.data_path),
             controller_of=controller_of,
-            tell_networks=tell_networks,
-            report=lambda task_id, status: session.report(task_id, status) if session else None,
+            tell_networks=engine.set_cluster,
+            report=self._report,
             db=engine.db,
             clock=self._clock,
         )
-        await worker.restore()
-        session = ManagerSession(
+
+    def _report(self, task_id: str, status: TaskStatus) -> None:
+        if self._line is not None:
+            self._line.report(task_id, status)
+
+    async def _run_agent(self, membership: Membership) -> None:
+        if self._worker is None:
+            self._worker = self._make_worker(membership)
+        worker = self._worker
+        self._line = ManagerSession(
             manager=lambda: membership.advertise,
             tls=contexts.swarm_client(self._certificates),
             server_name=MANAGER_NAME,
@@ -214,7 +229,8 @@ class Swarm:
             known=worker.statuses,
             clock=self._clock,
         )
-        self._session = spawn(session.run(), name="session with the manager")
+        await worker.start()
+        self._session = spawn(self._line.run(), name="session with the manager")
 
     async def _settled(self, node_id: NodeId) -> None:
         """Wait until this node is ready and its ingress sandbox stands, so that what ``init`` promises is there."""
@@ -227,6 +243,41 @@ class Swarm:
                     and self._engine.networks.cluster.ingress_addresses
                 ):
                     await self._clock.sleep(0.005)
+
+    def info(self) -> SwarmInfo:
+        """Where this node stands (``/info``)."""
+        membership = self.membership
+        if membership is None:
+            return SwarmInfo()
+        manager = RemoteManager(node_id=membership.node_id, addr=membership.advertise)
+        return SwarmInfo(
+            node_id=membership.node_id,
+            node_addr=membership.data_path,
+            local_node_state="active",
+            control_available=self.manager is not None,
+            remote_managers=[manager],
+        )
+
+    async def update(self, spec: ClusterSpec, version: int, rotation: TokenRotation) -> None:
+        """Change the swarm's settings or make new tokens."""
+        await self.control().cluster.update(
+            spec,
+            version,
+            Rotation(
+                worker_token=rotation.worker_token,
+                manager_token=rotation.manager_token,
+                unlock_key=rotation.unlock_key,
+            ),
+        )
+
+    async def unlock_key(self) -> str:
+        """Empty: managers are not locked."""
+        self.control()
+        return ""
+
+    async def unlock(self, key: str) -> None:
+        """Raises Conflict: there is nothing to unlock."""
+        raise Conflict("swarm is not locked")
 
     def describe(self) -> NodeDescription:
         """This machine, for the swarm."""
@@ -254,6 +305,11 @@ class Swarm:
 
 def _identify(tls: ssl.SSLObject) -> str:
     return contexts.peer_identity(tls).node_id
+
+
+def _create_all(tx: Tx, objects: Iterable[Stored]) -> None:
+    for obj in objects:
+        tx.create(obj)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -39,6 +39,11 @@ class Discovery:
         await self._keeper.serve(Served(container.id, netns_path, zone))
         self._served.add(container.id)
 
+    async def leave(self, container_id: str, network_id: str) -> None:
+        """A container is taken off one network: its names there go."""
+        if self._local.get(network_id, {}).pop(container_id, None) is not None:
+            await self._send(network_id)
+
     async def withdraw(self, container_id: str) -> None:
         """Forget a container's names, and close its resolver."""
         for network_id, members in list(self._local.items()):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from shoal.container.images import ImageStore
+from shoal.engine.attachments import Attachments
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.containers import Containers
 from shoal.engine.discovery import Discovery
@@ -22,6 +23,7 @@ from shoal.localdb.localdb import LocalDB
 class Engine:
     """All that a node can do without a swarm."""
 
+    engine_id: str
     db: LocalDB
     facts: Facts
     events: Events
@@ -35,6 +37,7 @@ class Engine:
     networks: NodeNetworks
     local_networks: LocalNetworks
     discovery: Discovery
+    attachments: Attachments
 
     async def declare(self) -> None:
         """Say what is there from before, so that the kernel's network is taken over as it is."""
@@ -43,6 +46,7 @@ class Engine:
                 owner = f"task {container.name}" if container.task_id else f"container {container.name}"
                 self.networks.declare(container.id, owner, container.sandbox)
                 self.discovery.adopt(container.id)
+        await self.volumes.load()
 
     async def set_cluster(self, cluster: ClusterNetworks) -> None:
         """What the swarm's networks are from now on: devices, addresses, backends, names."""

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from shoal.container.distribution.auth import ANONYMOUS, AuthConfig
 from shoal.container.images import ImageStore
 from shoal.container.reference import parse
-from shoal.errors import NotFound, ShoalError
+from shoal.errors import NotFound, ShoalError, Unavailable
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 # Local images first: a registry that does not answer delays a task whose image is here by no more than this (seconds).
@@ -20,6 +23,18 @@ class NodeImages:
     def __init__(self, *, store: ImageStore, prefer_offline: bool) -> None:
         self._store = store
         self._prefer_offline = prefer_offline
+
+    async def unless_here(self, name: str, asking: Coroutine[Any, Any, T]) -> T:
+        """What a registry answers; not waited for for long where the image is here. Raises Unavailable then."""
+        try:
+            await self._store.inspect(name)
+        except NotFound:
+            return await asking
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await asking
+        except TimeoutError as error:
+            raise Unavailable(f"the registry of {name} does not answer; the image is used as it is here") from error
 
     async def ensure(self, name: str, auth: AuthConfig = ANONYMOUS) -> None:
         """Have the image here. Raises NotFound (``No such image: …``) when neither node nor registry has it.

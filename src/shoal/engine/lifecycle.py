@@ -28,11 +28,12 @@ from shoal.engine.networks import NodeNetworks, Want
 from shoal.engine.records import Records
 from shoal.engine.signals import parse_signal
 from shoal.engine.spec import spec_input
+from shoal.engine.volumes import Volumes
 from shoal.engine.waiting import Condition, Waiters
 from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, NotModified, ShoalError
 from shoal.keeper.client import KeeperClient
 from shoal.objects.base import parse_time, timestamp
-from shoal.objects.container import Container, ContainerState
+from shoal.objects.container import Container, ContainerState, Sandbox
 from shoal.objects.results import ExitResult
 from shoal.wire.keeper import LogDriver, LogOptions
 from shoal.wire.keeper import Stdio as KeeperStdio
@@ -51,6 +52,7 @@ class Lifecycle:
         self,
         *,
         records: Records,
+        volumes: Volumes,
         runtime: Runtime,
         networks: NodeNetworks,
         discovery: Discovery,
@@ -65,6 +67,7 @@ class Lifecycle:
         cgroup_parent: str,
     ) -> None:
         self._records = records
+        self._volumes = volumes
         self._runtime = runtime
         self._networks = networks
         self._discovery = discovery
@@ -88,6 +91,10 @@ class Lifecycle:
     def lock(self, container_id: str) -> asyncio.Lock:
         """Held over every change of a container that a user asks for."""
         return self._locks[container_id]
+
+    def netns_path(self, sandbox: Sandbox) -> Path:
+        """Where a sandbox's network namespace is entered."""
+        return self._netns_root / sandbox.netns
 
     def forget(self, container_id: str) -> None:
         """The container is removed: nothing about it is kept."""
@@ -133,7 +140,9 @@ class Lifecycle:
         self._events.of_container("start", container)
 
     async def _launch(self, container: Container) -> int:
-        (container, network), _ = await asyncio.gather(self._plug(container), self.open_stdio(container))
+        (container, network), _, _ = await asyncio.gather(
+            self._plug(container), self.open_stdio(container), self._volumes.mount(container)
+        )
         spec = await self._spec(container, network)
         pid = await self._runtime.create_task(container.id, self._stdio(container), spec=spec)
         await self._runtime.start(container.id)
@@ -178,7 +187,7 @@ class Lifecycle:
             on_mesh=bool(container.sandbox and container.sandbox.uses_mesh),
         )
         container = await self._records.put(replace(container, sandbox=sandbox))
-        path = str(self._netns_root / sandbox.netns)
+        path = str(self.netns_path(sandbox))
         await self._discovery.serve(container, sandbox, path)
         return container, path
 
@@ -407,6 +416,7 @@ class Lifecycle:
             _log.debug("the task of %s: %s", container.name, error)
         await self._networks.unplug(container.id)
         await self._keeper.close(container.id)
+        await self._volumes.unmount(container)
 
     async def restore(self) -> None:
         """After a restart of shoald: containers that still run go on being watched, the others have ended meanwhile."""

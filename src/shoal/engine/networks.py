@@ -207,7 +207,7 @@ class NodeNetworks:
             if changed:
                 await self._apply(sorted(changed))
 
-    async def observe_description(self) -> NodeNetwork:
+    async def description(self) -> NodeNetwork:
         """What is wanted at the moment."""
         return self._node
 

@@ -1,0 +1,171 @@
+"""A node's daemon as a whole: the order in which everything starts and ends."""
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from aiohttp import web
+
+from shoal.aio.clock import Clock
+from shoal.api.app import build_app
+from shoal.api.routes import networks, nodes, secrets, services, swarm, system, tasks
+from shoal.api.server import ApiServer, Listener, parse_listener
+from shoal.container import cgroups
+from shoal.daemon.build import Node, build_node
+from shoal.daemon.config import Config
+from shoal.daemon.networks import Networks
+from shoal.daemon.swarm import Swarm
+from shoal.daemon.system import System
+from shoal.errors import ShoalError
+from shoal.network.describe import parts
+from shoal.network.node import NodeNetwork
+from shoal.pki import contexts
+
+_log = logging.getLogger(__name__)
+_OWN_SOCKET = "/run/shoal/shoal.sock"
+_DOCKER_SOCKET = "/var/run/docker.sock"
+# Where older texts look for the namespaces.
+_DOCKER_NETNS = Path("/var/run/docker/netns")
+
+
+class NodeDaemon:
+    """Everything that one shoald is."""
+
+    def __init__(self, *, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._node: Node | None = None
+        self._swarm: Swarm | None = None
+        self._server: ApiServer | None = None
+        self._linked = False
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where the API is served."""
+        return [str(address) for address in self._server.addresses] if self._server else []
+
+    def reload(self) -> None:
+        """SIGHUP: nothing of the configuration can be changed while running yet."""
+        _log.info("nothing to reload: restart shoald to change its configuration, containers keep running")
+
+    async def start(self) -> None:
+        """Take over what runs, serve the API. Raises ShoalError when that cannot be."""
+        config, clock = self._config, self._clock
+        prefer_offline = os.environ.get("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "") in ("1", "true")
+        self._node = node = await build_node(config, clock, prefer_offline=prefer_offline)
+        engine = node.engine
+        self._swarm = Swarm(folder=config.data_root / "swarm", data_root=config.data_root, engine=engine, clock=clock)
+        await engine.declare()
+        await engine.local_networks.load(bip=config.bip, bridge=config.bridge, mtu=config.mtu)
+        await self._swarm.declare()
+        await engine.networks.start()
+        await engine.lifecycle.restore()
+        self._linked = await asyncio.to_thread(_link_namespaces)
+        await self._swarm.start()
+        self._server = ApiServer(
+            app=build_app(await self._routes(node)),
+            listeners=self._listeners(),
+            tls=self._tls(),
+            group=config.group,
+        )
+        await self._server.start()
+
+    async def _routes(self, node: Node) -> Sequence[web.RouteDef]:
+        assert self._swarm is not None
+        address = self._config.containerd or str(node.containerd.socket if node.containerd else "")
+        about = System(
+            engine=node.engine,
+            config=self._config,
+            clock=self._clock,
+            containerd=node.client,
+            socket=address,
+            cgroup=cgroups.detect(),
+        )
+        await about.look()
+        nets = Networks(engine=node.engine, attachments=node.engine.attachments, swarm=self._swarm, clock=self._clock)
+        return [
+            *system.routes(about, self._swarm, self._clock),
+            *swarm.routes(self._swarm),
+            *nodes.routes(self._swarm),
+            *services.routes(self._swarm),
+            *tasks.routes(self._swarm),
+            *secrets.routes(self._swarm),
+            *networks.routes(nets),
+        ]
+
+    def _listeners(self) -> list[Listener]:
+        if self._config.hosts:
+            return [parse_listener(text, tls=self._config.tls.enabled) for text in self._config.hosts]
+        found = [parse_listener(f"unix://{_OWN_SOCKET}")]
+        if not _answers(Path(_DOCKER_SOCKET)):
+            found.append(parse_listener(f"unix://{_DOCKER_SOCKET}"))
+        return found
+
+    def _tls(self) -> ssl.SSLContext | None:
+        tls = self._config.tls
+        if not tls.enabled:
+            return None
+        return contexts.api_server(cert=tls.cert, key=tls.key, ca=tls.ca if tls.verify else None, verify=tls.verify)
+
+    async def stop(self) -> None:
+        """End in order. Containers that run, and the networks of a swarm, stay; where there are none, nothing does."""
+        if self._server is not None:
+            await self._server.stop()
+        if self._swarm is not None:
+            await self._swarm.stop()
+        if (node := self._node) is None:
+            return
+        engine = node.engine
+        engine.events.close()
+        await engine.lifecycle.stop_watching()
+        idle = engine.is_idle and (self._swarm is None or self._swarm.membership is None)
+        if idle:
+            with suppress(ShoalError):
+                await node.reconciler.apply(NodeNetwork(), parts(await engine.networks.description()))
+            await asyncio.to_thread(_unlink_namespaces, self._linked)
+            await node.keeper.stop()
+        else:
+            await node.keeper.leave()
+        await node.reconciler.close()
+        await node.registry.close()
+        await engine.db.close()
+        await node.client.close()
+        if node.containerd is not None:
+            await (node.containerd.stop() if idle else node.containerd.detach())
+        if idle:
+            await asyncio.to_thread(cgroups.remove_empty, self._config.cgroup_parent)
+
+
+def _answers(path: Path) -> bool:
+    """Whether somebody serves that socket already."""
+    return path.exists() and not _is_stale(path)
+
+
+def _is_stale(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return True
+    return False
+
+
+def _link_namespaces() -> bool:
+    """Have /var/run/docker/netns lead to our namespaces, unless there is something already."""
+    if _DOCKER_NETNS.exists() or _DOCKER_NETNS.is_symlink():
+        return False
+    _DOCKER_NETNS.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    _DOCKER_NETNS.symlink_to("/run/netns")
+    return True
+
+
+def _unlink_namespaces(linked: bool) -> None:
+    if linked:
+        _DOCKER_NETNS.unlink(missing_ok=True)
+        with suppress(OSError):
+            _DOCKER_NETNS.parent.rmdir()
