@@ -9,7 +9,7 @@
     ├── NotModified         it is so already                               304
     ├── FailedPrecondition  swarm objects: in use, out of date             400
     ├── Unavailable         not now: no swarm here, no registry there      503
-    ├── NotImplemented      Docker can, we cannot (yet)                    501
+    ├── Unimplemented       Docker can, we cannot (yet)                    501
     └── Internal            our fault, or the machine's                    500
 
 Foreign errors are translated where they enter: netlink's errno in ``kernel``, gRPC's codes in ``container``, SQLite's
@@ -53,7 +53,7 @@ class Unavailable(ShoalError):
     """It cannot be done now: this node is no swarm manager, a registry does not answer."""
 
 
-class NotImplemented(ShoalError):
+class Unimplemented(ShoalError):
     """Docker knows this, Shoal does not (yet)."""
 
 

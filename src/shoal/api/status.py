@@ -9,11 +9,11 @@ from shoal.errors import (
     Internal,
     InvalidArgument,
     NotFound,
-    NotImplemented,
     NotModified,
     ShoalError,
     Unauthorized,
     Unavailable,
+    Unimplemented,
 )
 
 _STATUS: Final[dict[type[ShoalError], int]] = {
@@ -25,7 +25,7 @@ _STATUS: Final[dict[type[ShoalError], int]] = {
     NotFound: 404,
     Conflict: 409,
     Internal: 500,
-    NotImplemented: 501,
+    Unimplemented: 501,
     Unavailable: 503,
 }
 

@@ -15,11 +15,11 @@ from shoal.errors import (
     Internal,
     InvalidArgument,
     NotFound,
-    NotImplemented,
     NotModified,
     ShoalError,
     Unauthorized,
     Unavailable,
+    Unimplemented,
 )
 from shoal.version import API_VERSION, VERSION
 
@@ -35,7 +35,7 @@ KINDS: dict[int, type[ShoalError]] = {
     404: NotFound,
     409: Conflict,
     500: Internal,
-    501: NotImplemented,
+    501: Unimplemented,
     503: Unavailable,
 }
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")

@@ -22,7 +22,7 @@ from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.engine.engine import Engine
-from shoal.errors import Conflict, InvalidArgument, NotImplemented, Unavailable
+from shoal.errors import Conflict, InvalidArgument, Unavailable, Unimplemented
 from shoal.kernel.routes import host_routes, mtu_of, underlays
 from shoal.manager.control.cluster import Rotation
 from shoal.manager.found import FoundingRequest, found
@@ -142,7 +142,7 @@ class Swarm:
         """Join another machine's swarm: not built yet."""
         if self.membership is not None:
             raise Unavailable(_ALREADY)
-        raise NotImplementedError("joining a swarm of several machines is not supported yet")
+        raise Unimplemented("joining a swarm of several machines is not supported yet")
 
     async def leave(self, *, force: bool) -> None:
         """Leave the swarm: tasks, networks and all state of it go from this machine."""

@@ -21,7 +21,7 @@ def _of(backend: SwarmBackend, noun: str) -> list[web.RouteDef]:
 
     async def create(request: web.Request) -> web.Response:
         backend.control()
-        raise errors.NotImplemented(f"{noun}s are not supported yet")
+        raise errors.Unimplemented(f"{noun}s are not supported yet")
 
     async def missing(request: web.Request) -> web.Response:
         backend.control()

@@ -6,7 +6,7 @@ from shoal.cli.kinds import FILTER, filters_of, switch
 from shoal.cli.many import confirmed
 from shoal.cli.quantities import human_size
 from shoal.client.engine import Json
-from shoal.errors import NotFound, NotImplemented
+from shoal.errors import NotFound, Unimplemented
 
 
 def run_prune(ctx: Context, args: Arguments) -> int:
@@ -29,7 +29,7 @@ def run_prune(ctx: Context, args: Arguments) -> int:
             query["all"] = args.on("all") or None
         try:
             report = ctx.engine.post(path, query) or {}
-        except (NotFound, NotImplemented):
+        except (NotFound, Unimplemented):
             # A daemon that does not build has no cache.
             if path != "/build/prune":
                 raise

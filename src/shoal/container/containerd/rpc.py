@@ -17,9 +17,9 @@ from shoal.errors import (
     Internal,
     InvalidArgument,
     NotFound,
-    NotImplemented,
     ShoalError,
     Unavailable,
+    Unimplemented,
 )
 
 Req = TypeVar("Req", bound=Message)
@@ -62,7 +62,7 @@ KINDS: dict[grpc.StatusCode, type[ShoalError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
     grpc.StatusCode.OUT_OF_RANGE: InvalidArgument,
     grpc.StatusCode.PERMISSION_DENIED: Forbidden,
-    grpc.StatusCode.UNIMPLEMENTED: NotImplemented,
+    grpc.StatusCode.UNIMPLEMENTED: Unimplemented,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: Unavailable,
 }
