@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from shoal.errors import InvalidArgument
+
 NOTHING: Any = object()
 
 
-class TemplateError(Exception):
+class TemplateError(InvalidArgument):
     """A template does not parse, or cannot be run on its data; the text is Go's."""
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from shoal.cli.context import Context
 from shoal.cli.gofunctions import TemplateError, to_json
-from shoal.cli.gotemplate import Template
 from shoal.cli.listing import unescape
 from shoal.errors import InvalidArgument, ShoalError
 
@@ -18,7 +17,7 @@ def inspect(ctx: Context, names: list[str], form: str, find: Callable[[str], Any
     template = None
     if form not in ("", "json"):
         try:
-            template = Template(unescape(form))
+            template = ctx.load("shoal.cli.gotemplate").Template(unescape(form))
         except TemplateError as error:
             ctx.err(f"template parsing error: {error}")
             return BAD_TEMPLATE
@@ -57,6 +56,6 @@ def show_one(ctx: Context, value: Any, form: str) -> None:
         ctx.out(to_json(value))
         return
     try:
-        ctx.out(Template(unescape(form)).render(value))
+        ctx.out(ctx.load("shoal.cli.gotemplate").Template(unescape(form)).render(value))
     except TemplateError as error:
         raise InvalidArgument(f"template parsing error: {error}") from error

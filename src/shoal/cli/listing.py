@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from shoal.cli.context import Context
 from shoal.cli.gofunctions import Lenient, NoFieldError, Record, TemplateError, to_json
-from shoal.cli.gotemplate import Template
 from shoal.errors import InvalidArgument
 
 PADDING = 3
@@ -33,12 +32,15 @@ class Listing(NamedTuple):
         """Print the rows in the form asked for (``--format``, ``-q``, the user's configuration, a table)."""
         if not form and self.config_key and not quiet:
             form = str(ctx.config.get(self.config_key, ""))
-        text = self.render(rows, form, quiet=quiet)
+        text = self.render(rows, form, quiet=quiet, load=ctx.load)
         if text:
             ctx.out(text)
 
-    def render(self, rows: Iterable[Any], form: str = "", *, quiet: bool = False) -> str:
-        """The list's text, without the last newline. Raises InvalidArgument for a template that fails."""
+    def render(self, rows: Iterable[Any], form: str, *, quiet: bool, load: Callable[[str], Any]) -> str:
+        """The list's text, without the last newline. Raises InvalidArgument for a template that fails.
+
+        ``load`` imports the template engine, which most lists do without.
+        """
         by_name = {column.name: column for column in self.columns}
         if quiet and form in ("", "table"):
             return "\n".join(str(by_name[self.quiet].value(row)) for row in rows)
@@ -51,7 +53,7 @@ class Listing(NamedTuple):
         if body == form and form.startswith("table"):
             header, body = True, form.removeprefix("table").strip()
         try:
-            template = Template(unescape(body))
+            template = load("shoal.cli.gotemplate").Template(unescape(body))
         except TemplateError as error:
             raise InvalidArgument(f"template parsing error: {error}") from error
         try:
@@ -116,3 +118,23 @@ def short_id(identifier: str, length: int = 12) -> str:
 def ellipsis(text: str, length: int) -> str:
     """At most so many characters, the last one ``…`` if some were cut."""
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """A key that sorts names with numbers in them as people do: ``net2`` before ``net10``."""
+    key: list[tuple[int, int, str]] = []
+    digits = word = ""
+    for char in text:
+        if char.isdigit():
+            if word:
+                key.append((1, 0, word))
+                word = ""
+            digits += char
+        else:
+            if digits:
+                key.append((0, int(digits), digits))
+                digits = ""
+            word += char
+    if word or digits:
+        key.append((1, 0, word) if word else (0, int(digits), digits))
+    return key

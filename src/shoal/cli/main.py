@@ -10,7 +10,6 @@ from typing import Any
 
 from shoal.cli.command import PROGRAM, Command, Flag, Group, PlainError, UsageError
 from shoal.cli.context import Context
-from shoal.cli.gofunctions import TemplateError
 from shoal.cli.index import COMMON, MODULES, NOUNS, SHORTHANDS, SWARM, locate, names_of
 from shoal.cli.kinds import LIST, switch, text_flag
 from shoal.cli.parse import BAD_FLAG, collect, parse, split
@@ -117,7 +116,7 @@ def _dispatch(words: list[str], values: dict[str, Any]) -> int:
     ctx = _context(values, path)
     try:
         return command.run(ctx, args)
-    except (ShoalError, TemplateError) as error:
+    except ShoalError as error:
         if values["debug"]:
             raise
         text = str(error)

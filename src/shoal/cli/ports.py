@@ -1,6 +1,6 @@
 """Published ports: as flags write them, as the API has them, as lists show them."""
 
-import ipaddress
+import socket
 from typing import Any, NamedTuple
 
 from shoal.cli.texts import split_csv
@@ -132,8 +132,8 @@ def _port_number(key: str, value: str) -> int:
 
 def _check_ip(text: str) -> None:
     try:
-        ipaddress.ip_address(text)
-    except ValueError as error:
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except OSError as error:
         raise InvalidArgument(f"invalid IP address: {text}") from error
 
 

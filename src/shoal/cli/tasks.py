@@ -1,9 +1,8 @@
 """Lists of tasks, for ``service ps`` and ``node ps``."""
 
 from shoal.cli.command import Arguments
-from shoal.cli.commands.network import natural
 from shoal.cli.context import Context
-from shoal.cli.listing import Column, Listing, ellipsis
+from shoal.cli.listing import Column, Listing, ellipsis, natural
 from shoal.cli.quantities import human_duration, parse_time
 from shoal.client.engine import Json
 

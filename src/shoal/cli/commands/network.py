@@ -16,7 +16,7 @@ from shoal.cli.kinds import (
     switch,
     text_flag,
 )
-from shoal.cli.listing import Column, Listing
+from shoal.cli.listing import Column, Listing, natural
 from shoal.cli.many import confirmed, for_each
 from shoal.cli.networks import endpoint_settings
 from shoal.cli.quantities import go_time_exact
@@ -28,26 +28,6 @@ INGRESS_WARNING = (
     " engine version. Otherwise, removal may not be effective and functionality of newly create ingress networks"
     " will be impaired.\nAre you sure you want to continue?"
 )
-
-
-def natural(text: str) -> list[tuple[int, int, str]]:
-    """A key that sorts names with numbers in them as people do: ``net2`` before ``net10``."""
-    key: list[tuple[int, int, str]] = []
-    digits = word = ""
-    for char in text:
-        if char.isdigit():
-            if word:
-                key.append((1, 0, word))
-                word = ""
-            digits += char
-        else:
-            if digits:
-                key.append((0, int(digits), digits))
-                digits = ""
-            word += char
-    if word or digits:
-        key.append((1, 0, word) if word else (0, int(digits), digits))
-    return key
 
 
 def run_ls(ctx: Context, args: Arguments) -> int:

@@ -1,11 +1,10 @@
 """``shoal node``."""
 
 from shoal.cli.command import Arguments, Command, Flag
-from shoal.cli.commands.network import natural
 from shoal.cli.context import Context
 from shoal.cli.inspection import inspect
 from shoal.cli.kinds import LIST, PAIRS, filter_flag, filters_of, format_flag, switch, text_flag
-from shoal.cli.listing import Column, Listing
+from shoal.cli.listing import Column, Listing, natural
 from shoal.cli.many import for_each
 from shoal.cli.pretty import node_text
 from shoal.cli.tasks import Names, show_tasks

@@ -5,7 +5,6 @@ import json
 from shoal.cli.command import Arguments, Command, Flag
 from shoal.cli.context import Context
 from shoal.cli.gofunctions import TemplateError
-from shoal.cli.gotemplate import Template
 from shoal.cli.kinds import INT, filter_flag, filters_of, format_flag, switch
 from shoal.cli.listing import Column, Listing, ellipsis, unescape
 from shoal.cli.ports import show_ports
@@ -70,7 +69,7 @@ def container_listing(ctx: Context, *, trunc: bool) -> Listing:
     return Listing("*formatter.ContainerContext", columns, table, config_key="psFormat")
 
 
-def fields_used(listing: Listing, form: str) -> list[str]:
+def fields_used(ctx: Context, listing: Listing, form: str) -> list[str]:
     """The fields that a template asks for, tried on an empty container before the daemon is asked to add up sizes.
 
     Raises InvalidArgument in the words that ``ps`` alone has.
@@ -78,18 +77,18 @@ def fields_used(listing: Listing, form: str) -> list[str]:
     if form in ("", "table", "json"):
         return []
     try:
-        template = Template(unescape(form.removeprefix("table ")))
+        fields: list[str] = ctx.load("shoal.cli.gotemplate").Template(unescape(form.removeprefix("table "))).fields
     except TemplateError as error:
         raise InvalidArgument(f"failed to parse template: {error}") from error
     known = {column.name for column in listing.columns}
-    for name in template.fields:
+    for name in fields:
         if name not in known:
             at = form.removeprefix("table ").find(f".{name}")
             where = f'template: :1:{at}: executing "" at <.{name}>'
             raise InvalidArgument(
                 f"failed to execute template: {where}: can't evaluate field {name} in type {listing.type_name}"
             )
-    return template.fields
+    return fields
 
 
 def run_ls(ctx: Context, args: Arguments) -> int:
@@ -97,7 +96,7 @@ def run_ls(ctx: Context, args: Arguments) -> int:
     form = args.text("format")
     last = 1 if args.on("latest") else args["last"]
     listing = container_listing(ctx, trunc=not args.on("no-trunc"))
-    wants_size = args.on("size") or "Size" in fields_used(listing, form)
+    wants_size = args.on("size") or "Size" in fields_used(ctx, listing, form)
     query = {
         "all": args.on("all") or None,
         "limit": last if last > 0 else None,

@@ -1,10 +1,9 @@
 """``service ls``, ``ps`` and ``rm``."""
 
 from shoal.cli.command import Arguments, Command
-from shoal.cli.commands.network import natural
 from shoal.cli.context import Context
 from shoal.cli.kinds import filter_flag, filters_of, format_flag, switch
-from shoal.cli.listing import Column, Listing
+from shoal.cli.listing import Column, Listing, natural
 from shoal.cli.many import for_each
 from shoal.cli.ports import show_service_ports
 from shoal.cli.tasks import Names, show_tasks
@@ -67,7 +66,7 @@ def run_ls(ctx: Context, args: Arguments) -> int:
 
 
 def matching(services: list[Json], words: list[str]) -> tuple[list[str], list[str]]:
-    """The ids of the services that words name (by id, name, or the beginning of an id), and the words that match none."""
+    """The ids of the services that words name (by id, name, beginning of an id), and the words that match none."""
     found: list[str] = []
     missing: list[str] = []
     for word in words:
