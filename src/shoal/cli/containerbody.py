@@ -58,6 +58,12 @@ def container_body(args: Arguments, *, detach: bool) -> Json:
     return body
 
 
+def capabilities(names: list[str]) -> list[str]:
+    """Capabilities by their full names, sorted and once each."""
+    upper = {name.upper() for name in names}
+    return sorted(name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for name in upper)
+
+
 def health_config(args: Arguments) -> Json | None:
     """The health check that the ``--health-*`` flags describe; None without any. Raises InvalidArgument."""
     names = ("health-cmd", "health-interval", "health-timeout", "health-retries", "health-start-period")
@@ -137,8 +143,8 @@ def _host_config(args: Arguments, binds: list[str], bindings: dict[str, list[Jso
         "AutoRemove": args.on("rm"),
         "VolumeDriver": args.text("volume-driver"),
         "VolumesFrom": args.items("volumes-from") or None,
-        "CapAdd": args.items("cap-add") or None,
-        "CapDrop": args.items("cap-drop") or None,
+        "CapAdd": capabilities(args.items("cap-add")) or None,
+        "CapDrop": capabilities(args.items("cap-drop")) or None,
         "CgroupnsMode": args.text("cgroupns"),
         "Dns": args.items("dns"),
         "DnsOptions": args.items("dns-option"),

@@ -44,7 +44,8 @@ def restart_policy(args: Arguments, before: Json | None) -> Json | None:
     }
     if not args.any_given(*keys):
         return before
-    return {**(before or {}), **{key: args[flag] for flag, key in keys.items() if args.given(flag)}}
+    start = {"Delay": args["restart-delay"]} if before is None else before
+    return {**start, **{key: args[flag] for flag, key in keys.items() if args.given(flag)}}
 
 
 def resources(args: Arguments, before: Json | None) -> Json:

@@ -195,9 +195,7 @@ class Connection:
 def _connect(endpoint: Endpoint) -> socket.socket:
     try:
         if endpoint.path:
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.connect(endpoint.path)
-            return sock
+            return _connect_unix(endpoint.path)
         plain = socket.create_connection((endpoint.host, endpoint.port), timeout=30)
         plain.settimeout(None)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -211,3 +209,13 @@ def _connect(endpoint: Endpoint) -> socket.socket:
         raise Unavailable(
             f"Cannot connect to the Docker daemon at {endpoint.text}. Is the docker daemon running?"
         ) from error
+
+
+def _connect_unix(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock

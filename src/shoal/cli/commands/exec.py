@@ -21,6 +21,7 @@ def run_exec(ctx: Context, args: Arguments) -> int:
         "User": args.text("user"),
         "Privileged": args.on("privileged"),
         "Tty": tty,
+        "Detach": detach,
         "AttachStdin": stdin and not detach,
         "AttachStdout": not detach,
         "AttachStderr": not detach,

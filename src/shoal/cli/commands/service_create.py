@@ -3,7 +3,7 @@
 import sys
 
 from shoal.cli.command import Arguments, Command, Flag
-from shoal.cli.containerbody import health_config
+from shoal.cli.containerbody import capabilities, health_config
 from shoal.cli.containerflags import MOUNT, NETWORK, ULIMIT
 from shoal.cli.context import Context
 from shoal.cli.converge import wait_for_service
@@ -52,12 +52,6 @@ def host_entry(text: str) -> str:
     if not separator or not name or not address:
         raise InvalidArgument(f'bad format for add-host: "{text}"')
     return f"{address} {name}"
-
-
-def capabilities(names: list[str]) -> list[str]:
-    """Capabilities by their full names, sorted and once each."""
-    upper = {name.upper() for name in names}
-    return sorted(name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for name in upper)
 
 
 def service_spec(ctx: Context, args: Arguments) -> Json:

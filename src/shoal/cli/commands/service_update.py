@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shoal.cli.command import Arguments, Command, Flag
-from shoal.cli.commands.service_create import capabilities, generic_resource, host_entry, log_driver
-from shoal.cli.containerbody import health_config
+from shoal.cli.commands.service_create import generic_resource, host_entry, log_driver
+from shoal.cli.containerbody import capabilities, health_config
 from shoal.cli.containerflags import MOUNT, NETWORK, ULIMIT
 from shoal.cli.context import Context
 from shoal.cli.converge import wait_for_service
@@ -66,6 +66,8 @@ def edit_container(ctx: Context, container: Json, args: Arguments) -> None:
         container["Env"] = edit_list(container.get("Env"), added, args.items("env-rm"), _env_name)
     change("Groups", "group")
     change("Mounts", "mount", lambda mount: str(mount["Target"]))
+    if "Mounts" in container:
+        container["Mounts"].sort(key=lambda mount: (mount.get("Source", ""), mount["Target"]))
     change("Ulimits", "ulimit", lambda limit: str(limit["Name"]))
     if args.any_given("container-label-add", "container-label-rm"):
         container["Labels"] = edit_map(
@@ -156,9 +158,8 @@ def edit_spec(ctx: Context, spec: Json, args: Arguments) -> None:
             task[key] = value
     placement = task.setdefault("Placement", {})
     if args.any_given("constraint-add", "constraint-rm"):
-        placement["Constraints"] = edit_list(
-            placement.get("Constraints"), args.items("constraint-add"), args.items("constraint-rm")
-        )
+        added, removed = args.items("constraint-add"), args.items("constraint-rm")
+        placement["Constraints"] = sorted(edit_list(placement.get("Constraints"), added, removed))
     if args.any_given("placement-pref-add", "placement-pref-rm"):
         gone = args.items("placement-pref-rm")
         kept = [item for item in placement.get("Preferences") or () if item not in gone]
@@ -222,7 +223,7 @@ def run_update(ctx: Context, args: Arguments) -> int:
     name = args.words[0]
     service = ctx.engine.get(f"/services/{quote(name)}")
     spec = service["Spec"]
-    query: Json = {}
+    query: Json = {"registryAuthFrom": "spec"}
     warnings: list[str] = []
     headers: dict[str, str] = {}
     if args.on("rollback"):
@@ -233,9 +234,8 @@ def run_update(ctx: Context, args: Arguments) -> int:
         if args.given("image"):
             warning = resolve_image(ctx, image, spec["TaskTemplate"], resolve=not args.on("no-resolve-image"))
             warnings += [warning] if warning else []
-        headers = registry_auth(ctx, args, image)
-        if not headers:
-            query["registryAuthFrom"] = "spec"
+        if headers := registry_auth(ctx, args, image):
+            del query["registryAuthFrom"]
     warnings = send_update(ctx, service, spec, query, headers) + warnings
     for text in warnings:
         ctx.err(text)

@@ -49,7 +49,7 @@ def parse_pem_file(path: str) -> str:
 
 EXTERNAL_CA = Kind("external-ca", parse_external_ca, many=True)
 PEM_FILE = Kind("pem-file", parse_pem_file)
-NODE_ADDRESS = Kind("node-addr", str)
+NODE_ADDRESS = Kind("node-addr", lambda text: text if ":" in text else f"{text}:2377")
 POOLS = Kind("ipNetSlice", str, many=True)
 SPEC_FLAGS = (
     Flag(
