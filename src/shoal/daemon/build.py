@@ -23,6 +23,7 @@ from shoal.engine.containers import Containers
 from shoal.engine.discovery import Discovery
 from shoal.engine.engine import Engine
 from shoal.engine.events import Events
+from shoal.engine.execs import Execs
 from shoal.engine.facts import read_facts
 from shoal.engine.files import HostResolver
 from shoal.engine.health import Health
@@ -31,9 +32,13 @@ from shoal.engine.lifecycle import Lifecycle
 from shoal.engine.local_networks import DEFAULT_POOLS, LocalNetworks
 from shoal.engine.networks import NodeNetworks
 from shoal.engine.records import Records
+from shoal.engine.stats import Stats
+from shoal.engine.streams import Streams
+from shoal.engine.update import Updates
 from shoal.engine.volumes import Volumes
 from shoal.errors import NotFound
 from shoal.keeper.supervisor import KeeperSupervisor
+from shoal.keeper.watch import FolderWatch
 from shoal.kernel import netns
 from shoal.localdb.localdb import LocalDB
 from shoal.network.reconciler import Reconciler
@@ -144,6 +149,27 @@ async def _build_engine(
         containers_root=containers_root,
         spec_host=spec_host,
     )
+    execs = Execs(
+        records=records,
+        runtime=runtime,
+        keeper=keeper.client,
+        events=events,
+        clock=clock,
+        spec_host=spec_host,
+        stdio_root=config.exec_root / "stdio",
+    )
+    health = Health(records=records, execs=execs, events=events, clock=clock)
+    lifecycle.on_started.append(health.watch)
+    lifecycle.on_ended += [health.forget, execs.forget]
+    streams = Streams(
+        records=records,
+        lifecycle=lifecycle,
+        runtime=runtime,
+        keeper=keeper.client,
+        events=events,
+        watch=FolderWatch(),
+        clock=clock,
+    )
     attachments = Attachments(
         records=records, lifecycle=lifecycle, networks=networks, discovery=discovery, events=events
     )
@@ -158,7 +184,12 @@ async def _build_engine(
         images=images,
         node_images=NodeImages(store=images, prefer_offline=prefer_offline),
         volumes=volumes,
-        health=Health(),
+        health=health,
+        execs=execs,
+        streams=streams,
+        stats=Stats(records=records, runtime=runtime, clock=clock),
+        updates=Updates(records=records, lifecycle=lifecycle, runtime=runtime, events=events, spec_host=spec_host),
+        runtime=runtime,
         networks=networks,
         local_networks=local_networks,
         discovery=discovery,

@@ -7,7 +7,8 @@ import msgspec
 from shoal.api.backends_containers import Report
 from shoal.container.distribution.auth import AuthConfig
 from shoal.container.image.catalogue import Image
-from shoal.container.image.platform import Platform, parse_platform
+from shoal.container.image.manifest import Platform
+from shoal.container.image.platform import parse_platform
 from shoal.container.image.removal import ImageUser
 from shoal.container.images import HistoryItem, ImageStore, RemovedName
 from shoal.container.reference import Reference, parse_image

@@ -13,13 +13,16 @@ from aiohttp import web
 
 from shoal.aio.clock import Clock
 from shoal.api.app import build_app
-from shoal.api.routes import networks, nodes, secrets, services, swarm, system, tasks
+from shoal.api.routes import containers, exec, images, networks, nodes, secrets, services, swarm, system, tasks, volumes
 from shoal.api.server import ApiServer, Listener, parse_listener
 from shoal.container import cgroups
 from shoal.daemon.build import Node, build_node
 from shoal.daemon.config import Config
+from shoal.daemon.containers import ContainerParts
+from shoal.daemon.images import Images
 from shoal.daemon.networks import Networks
 from shoal.daemon.swarm import Swarm
+from shoal.daemon.swarm_logs import SwarmLogs
 from shoal.daemon.system import System
 from shoal.errors import ShoalError
 from shoal.network.describe import parts
@@ -59,7 +62,13 @@ class NodeDaemon:
         prefer_offline = os.environ.get("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "") in ("1", "true")
         self._node = node = await build_node(config, clock, prefer_offline=prefer_offline)
         engine = node.engine
-        self._swarm = Swarm(folder=config.data_root / "swarm", data_root=config.data_root, engine=engine, clock=clock)
+        self._swarm = Swarm(
+            folder=config.data_root / "swarm",
+            data_root=config.data_root,
+            engine=engine,
+            logs=SwarmLogs(records=engine.records, streams=engine.streams, events=engine.events),
+            clock=clock,
+        )
         await engine.declare()
         await engine.local_networks.load(bip=config.bip, bridge=config.bridge, mtu=config.mtu)
         await self._swarm.declare()
@@ -96,6 +105,10 @@ class NodeDaemon:
             *tasks.routes(self._swarm),
             *secrets.routes(self._swarm),
             *networks.routes(nets),
+            *containers.routes(ContainerParts(node.engine), self._clock),
+            *exec.routes(node.engine.execs),
+            *images.routes(Images(store=node.engine.images, records=node.engine.records, pruner=node.engine.prunes)),
+            *volumes.routes(node.engine.volumes),
         ]
 
     def _listeners(self) -> list[Listener]:

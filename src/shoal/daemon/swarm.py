@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import shutil
 import ssl
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from shoal.agent.session import ManagerSession
 from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
+from shoal.daemon.swarm_events import report
+from shoal.daemon.swarm_logs import SwarmLogs, TaskLine
 from shoal.engine.engine import Engine
 from shoal.errors import Conflict, InvalidArgument, Unavailable, Unimplemented
 from shoal.kernel.routes import host_routes, mtu_of, underlays
@@ -36,6 +38,8 @@ from shoal.objects.node import (
     NodeResources,
     Platform,
 )
+from shoal.objects.results import LogQuery
+from shoal.objects.service import Service
 from shoal.objects.task import Task, TaskStatus
 from shoal.pki import contexts, files
 from shoal.pki.identity import MANAGER_NAME, tls_info
@@ -72,17 +76,19 @@ class Membership(msgspec.Struct, frozen=True):
 class Swarm:
     """The node as a member of a swarm, or of none."""
 
-    def __init__(self, *, folder: Path, data_root: Path, engine: Engine, clock: Clock) -> None:
+    def __init__(self, *, folder: Path, data_root: Path, engine: Engine, logs: SwarmLogs, clock: Clock) -> None:
         self._folder = folder
         self._state_file = folder / "membership.json"
         self._certificates = files.certificates_folder(data_root)
         self._engine = engine
+        self._logs = logs
         self._clock = clock
         self._lock = asyncio.Lock()
         self.membership: Membership | None = None
         self.manager: Manager | None = None
         self._worker: Worker | None = None
         self._line: ManagerSession | None = None
+        self._reporter: asyncio.Task[None] | None = None
         self._session: asyncio.Task[Any] | None = None
 
     def control(self) -> Manager:
@@ -107,7 +113,7 @@ class Swarm:
 
     async def stop(self) -> None:
         """shoald ends: tasks and networks stay as they are."""
-        await cancel(self._session)
+        await cancel(self._session, self._reporter)
         if self._worker is not None:
             await self._worker.leave()
         if self.manager is not None:
@@ -151,7 +157,7 @@ class Swarm:
                 raise Unavailable("This node is not part of a swarm")
             if self.manager is not None and not force:
                 raise Unavailable(_LAST_MANAGER)
-            await cancel(self._session)
+            await cancel(self._session, self._reporter)
             if self.manager is not None:
                 await self.manager.stop()
                 self.manager = None
@@ -187,6 +193,7 @@ class Swarm:
             await store.close()
             raise
         self.manager = manager
+        self._reporter = spawn(report(store, self._engine.events), name="swarm events")
         await self._run_agent(membership)
 
     def _make_worker(self, membership: Membership) -> Worker:
@@ -274,6 +281,10 @@ class Swarm:
         """Empty: managers are not locked."""
         self.control()
         return ""
+
+    async def logs(self, target: Service | Task, query: LogQuery) -> AsyncIterator[TaskLine]:
+        """What a task, or a service's tasks, have written."""
+        return await self._logs.of(self.control(), target, query)
 
     async def unlock(self, key: str) -> None:
         """Raises Conflict: there is nothing to unlock."""

@@ -9,9 +9,11 @@ from contextlib import suppress
 import msgspec
 
 from shoal.aio.clock import Clock
+from shoal.api.versions import parse_version
 from shoal.container.cgroups import CgroupHost
 from shoal.container.containerd.client import Containerd
 from shoal.container.distribution.auth import AuthConfig as RegistryAuth
+from shoal.container.image.catalogue import Image
 from shoal.container.reference import parse
 from shoal.daemon.config import Config
 from shoal.engine.engine import Engine
@@ -20,7 +22,7 @@ from shoal.objects.base import timestamp
 from shoal.version import API_VERSION, MIN_API_VERSION, VERSION
 from shoal.wire.docker.auth import AuthAnswer, AuthConfig
 from shoal.wire.docker.containers import summary
-from shoal.wire.docker.images import image_summary
+from shoal.wire.docker.images import summary as image_summary
 from shoal.wire.docker.system import (
     AddressPool,
     Commit,
@@ -142,11 +144,11 @@ class System:
         if "container" in kinds:
             for container in containers:
                 with suppress(Exception):
-                    sized.append(summary(container, now=now, sizes=await engine.sizes.of(container.id)))
+                    sized.append(summary(container, now=now, sizes=await engine.prunes.disk_usage(container.id)))
         used = {image.id: sum(c.image_id == image.id for c in containers) for image in images}
         return DiskUsage(
             layers_size=await engine.images.layers_size() if "image" in kinds else 0,
-            images=[image_summary(image, containers=used[image.id]) for image in images] if "image" in kinds else None,
+            images=[_counted(image, used[image.id]) for image in images] if "image" in kinds else None,
             containers=sized if "container" in kinds else None,
             volumes=list(await engine.volumes.usage()) if "volume" in kinds else None,
             build_cache=[] if "build-cache" in kinds else None,
@@ -166,6 +168,10 @@ class System:
             ),
             platforms=[OCIPlatform(architecture=p.architecture, os=p.os, variant=p.variant) for p in found.platforms],
         )
+
+
+def _counted(image: Image, containers: int) -> msgspec.Struct:
+    return msgspec.structs.replace(image_summary(image, parse_version(API_VERSION)), containers=containers)
 
 
 def _registry_auth(auth: AuthConfig) -> RegistryAuth:

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 from shoal.container.images import ImageStore
+from shoal.container.runtime import Runtime
 from shoal.engine.attachments import Attachments
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.containers import Containers
 from shoal.engine.discovery import Discovery
 from shoal.engine.events import Events
+from shoal.engine.execs import Execs
 from shoal.engine.facts import Facts
 from shoal.engine.health import Health
 from shoal.engine.images import NodeImages
@@ -15,6 +17,9 @@ from shoal.engine.lifecycle import Lifecycle
 from shoal.engine.local_networks import LocalNetworks
 from shoal.engine.networks import NodeNetworks
 from shoal.engine.records import Records
+from shoal.engine.stats import Stats
+from shoal.engine.streams import Streams
+from shoal.engine.update import Updates
 from shoal.engine.volumes import Volumes
 from shoal.localdb.localdb import LocalDB
 
@@ -34,6 +39,11 @@ class Engine:
     node_images: NodeImages
     volumes: Volumes
     health: Health
+    execs: Execs
+    streams: Streams
+    stats: Stats
+    updates: Updates
+    runtime: Runtime
     networks: NodeNetworks
     local_networks: LocalNetworks
     discovery: Discovery

@@ -87,6 +87,8 @@ class Lifecycle:
         self._backoff: dict[str, float] = {}
         self.waiters = Waiters()
         self.on_auto_remove: Callable[[str], Awaitable[None]] | None = None
+        self.on_started: list[Callable[[Container], Awaitable[None]]] = []
+        self.on_ended: list[Callable[[str], None]] = []
 
     def lock(self, container_id: str) -> asyncio.Lock:
         """Held over every change of a container that a user asks for."""
@@ -138,6 +140,8 @@ class Lifecycle:
         container = await self._records.put(replace(container, state=state))
         self._watches[container.id] = spawn(self._watch(container.id), name=f"watch {container.name}")
         self._events.of_container("start", container)
+        for tell in self.on_started:
+            await tell(container)
 
     async def _launch(self, container: Container) -> int:
         (container, network), _, _ = await asyncio.gather(
@@ -359,6 +363,8 @@ class Lifecycle:
         await self._exited(container_id, status)
 
     async def _exited(self, container_id: str, status: ExitStatus) -> None:
+        for tell in self.on_ended:
+            tell(container_id)
         await self._keeper.drained(container_id)
         container = self._records.get(container_id)
         state = replace(
@@ -425,6 +431,8 @@ class Lifecycle:
             process = alive.get(container.id)
             if process is not None and process.status in (ProcessStatus.RUNNING, ProcessStatus.PAUSED):
                 self._watches[container.id] = spawn(self._watch(container.id), name=f"watch {container.name}")
+                for tell in self.on_started:
+                    await tell(container)
                 continue
             status = process.exit if process is not None and process.exit else ExitStatus(255, self._clock.now())
             await self._exited(container.id, status)
