@@ -12,7 +12,7 @@ def framed(stream: int, data: bytes, *, tty: bool) -> bytes:
 
 
 async def converse(connection: RawConnection, attachment: Attachment, *, tty: bool, stdin: bool) -> None:
-    """Copy both ways until the process's output ends; then let go of it.
+    """Copy both ways until the process's output ends.
 
     The client's end of input closes the process's stdin, and nothing else: output goes on.
     """
@@ -22,7 +22,6 @@ async def converse(connection: RawConnection, attachment: Attachment, *, tty: bo
             await connection.write(framed(stream, data, tty=tty))
     finally:
         await cancel(feeder)
-        await attachment.aclose()
 
 
 async def say(connection: RawConnection, error: ShoalError, *, tty: bool) -> None:

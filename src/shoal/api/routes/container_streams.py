@@ -104,7 +104,10 @@ class _Streams:
         async def talk(connection: RawConnection) -> None:
             await converse(connection, attachment, tty=tty, stdin=stdin)
 
-        return await hijack(request, talk, multiplexed=multiplexed)
+        try:
+            return await hijack(request, talk, multiplexed=multiplexed)
+        finally:
+            await attachment.aclose()
 
     async def wait(self, request: web.Request) -> web.StreamResponse:
         # Registered before the header, on which clients wait before they start the container.

@@ -69,8 +69,12 @@ class _Execs:
             except ShoalError as error:
                 await say(connection, error, tty=tty)
                 return
-            if attachment is not None:
+            if attachment is None:
+                return
+            try:
                 await converse(connection, attachment, tty=tty, stdin=found.open_stdin)
+            finally:
+                await attachment.aclose()
 
         return await hijack(request, talk, multiplexed=not tty and version_of(request) >= NAMES_STREAMS)
 

@@ -80,7 +80,7 @@ class _Images:
         if not source:
             raise errors.InvalidArgument("fromImage or fromSrc must be given")
         if source != "-":
-            raise errors.NotImplemented(
+            raise errors.Unimplemented(
                 f"importing from {source}: only what comes with the request (-) can be imported"
             )
 
@@ -136,10 +136,10 @@ class _Images:
         return json_response(pruned(await self._backend.prune(filters.values())))
 
     async def search(self, request: web.Request) -> web.Response:
-        raise errors.NotImplemented("searching Docker Hub is not supported")
+        raise errors.Unimplemented("searching Docker Hub is not supported")
 
     async def build(self, request: web.Request) -> web.Response:
-        raise errors.NotImplemented(
+        raise errors.Unimplemented(
             "building images is not supported: build with another tool (docker buildx, buildah), then push or load"
         )
 
