@@ -182,7 +182,7 @@ async def _build_engine(
         lifecycle=lifecycle,
         containers=containers,
         images=images,
-        node_images=NodeImages(store=images, prefer_offline=prefer_offline),
+        node_images=NodeImages(store=images, prefer_offline=prefer_offline, clock=clock),
         volumes=volumes,
         health=health,
         execs=execs,

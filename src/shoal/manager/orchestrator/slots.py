@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from shoal.manager.orchestrator.meaning import same_meaning
 from shoal.objects.node import Node
 from shoal.objects.service import Service
 from shoal.objects.state import TaskState, is_terminal
@@ -78,6 +79,6 @@ def is_dirty(task: Task, service: Service) -> bool:
         return False
     wanted = service.spec.endpoint_spec
     made = task.endpoint.spec if task.endpoint else None
-    return task.spec != service.spec.task_template or (
+    return not same_meaning(task.spec, service.spec.task_template) or (
         made is not None and (made.ports or []) != ((wanted.ports if wanted else None) or [])
     )
