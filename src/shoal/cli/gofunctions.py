@@ -128,6 +128,9 @@ def _length(value: Any) -> int:
         return len(value.encode())
     if isinstance(value, Mapping | list):
         return len(value)
+    if value is None:
+        # JSON's null is where Go has an empty list or map.
+        return 0
     raise TemplateError(f"len of type {_type_name(value)}")
 
 
@@ -136,6 +139,8 @@ def _split(text: Any, separator: str) -> list[str]:
 
 
 def _join(items: Any, separator: str) -> str:
+    if items is None:
+        return ""
     if not isinstance(items, list):
         raise TemplateError("join of something that is no list")
     return separator.join(as_text(item) for item in items)

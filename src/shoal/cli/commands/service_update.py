@@ -245,7 +245,7 @@ def run_update(ctx: Context, args: Arguments) -> int:
 
 def _wait(ctx: Context, args: Arguments, identifier: str, shown: str) -> int:
     sys.stdout.flush()
-    if not (args.on("detach") or args.on("quiet")):
+    if not any(args.given(flag) and args.on(flag) for flag in ("detach", "quiet")):
         wait_for_service(ctx, identifier, shown, sys.stdout)
     return 0
 
