@@ -165,11 +165,14 @@ def _endpoint(node: NodeNetwork, sandbox: Sandbox, endpoint: Endpoint, owner: st
 
 
 def _ways_back(node: NodeNetwork, sandbox: Sandbox, network_id: str, routers: Iterable[str]) -> Iterator[Item]:
-    interface = next((e.interface for e in sandbox.endpoints if e.network_id == network_id), None)
-    if interface is None:
+    endpoint = next((e for e in sandbox.endpoints if e.network_id == network_id), None)
+    if endpoint is None:
         return
+    versions = {ip_interface(address).version for address in endpoint.addresses}
     for mark, router in enumerate(routers, FIRST_MARK):
         address = ip_interface(router)
+        if address.version not in versions:
+            continue
         yield Rule(sandbox.netns, address.version, mark, _TABLE_OF_MARK + mark)
         default = "0.0.0.0/0" if address.version == 4 else "::/0"
-        yield Route(sandbox.netns, default, str(address.ip), interface, _TABLE_OF_MARK + mark)
+        yield Route(sandbox.netns, default, str(address.ip), endpoint.interface, _TABLE_OF_MARK + mark)
