@@ -18,6 +18,7 @@ from shoal.container.distribution.hosts import RegistryConfig
 from shoal.container.images import ImageStore
 from shoal.container.registry import Registry
 from shoal.daemon.config import Config
+from shoal.engine.archive import Archives
 from shoal.engine.attachments import Attachments
 from shoal.engine.containers import Containers
 from shoal.engine.discovery import Discovery
@@ -31,6 +32,7 @@ from shoal.engine.images import NodeImages
 from shoal.engine.lifecycle import Lifecycle
 from shoal.engine.local_networks import DEFAULT_POOLS, LocalNetworks
 from shoal.engine.networks import NodeNetworks
+from shoal.engine.prune import ContainerPruner, ImagePruner, Sizes
 from shoal.engine.records import Records
 from shoal.engine.stats import Stats
 from shoal.engine.streams import Streams
@@ -189,6 +191,12 @@ async def _build_engine(
         streams=streams,
         stats=Stats(records=records, runtime=runtime, clock=clock),
         updates=Updates(records=records, lifecycle=lifecycle, runtime=runtime, events=events, spec_host=spec_host),
+        sizes=Sizes(records=records, runtime=runtime, images=images),
+        archives=Archives(records=records, lifecycle=lifecycle, runtime=runtime),
+        container_pruner=ContainerPruner(
+            records=records, containers=containers, runtime=runtime, events=events, clock=clock
+        ),
+        image_pruner=ImagePruner(store=images, records=records, events=events, clock=clock),
         runtime=runtime,
         networks=networks,
         local_networks=local_networks,

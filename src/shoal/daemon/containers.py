@@ -77,7 +77,7 @@ class ContainerParts:
         return await self._engine.stats.stats(ref)
 
     async def disk_usage(self, ref: str) -> tuple[int, int]:
-        return await self._engine.prunes.disk_usage(ref)
+        return await self._engine.sizes.of(ref)
 
     async def changes(self, ref: str) -> Sequence[Change]:
         return await self._engine.archives.changes(ref)
@@ -86,17 +86,17 @@ class ContainerParts:
         return await self._engine.archives.export(ref)
 
     async def archive_stat(self, ref: str, path: str) -> PathStat:
-        return await self._engine.archives.stat(ref, path)
+        return await self._engine.archives.archive_stat(ref, path)
 
     async def archive_get(self, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
-        return await self._engine.archives.get(ref, path)
+        return await self._engine.archives.archive_get(ref, path)
 
     async def archive_put(
         self, ref: str, path: str, body: AsyncIterator[bytes], *, no_overwrite_dir_non_dir: bool, copy_uid_gid: bool
     ) -> None:
-        await self._engine.archives.put(
+        await self._engine.archives.archive_put(
             ref, path, body, no_overwrite_dir_non_dir=no_overwrite_dir_non_dir, copy_uid_gid=copy_uid_gid
         )
 
     async def prune(self, filters: Mapping[str, Sequence[str]]) -> PruneResult:
-        return await self._engine.prunes.containers(filters)
+        return await self._engine.container_pruner.prune(filters)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 
 from shoal.api.backends_containers import Report
-from shoal.container.distribution.auth import AuthConfig
+from shoal.container.distribution.auth import AuthConfig as RegistryAuth
 from shoal.container.image.catalogue import Image
 from shoal.container.image.manifest import Platform
 from shoal.container.image.platform import parse_platform
@@ -15,6 +15,7 @@ from shoal.container.reference import Reference, parse_image
 from shoal.engine.prune import ImagePruner
 from shoal.engine.records import Records
 from shoal.objects.image import ImagePruneResult, ImageRemoval
+from shoal.wire.docker.auth import AuthConfig
 
 
 class Images:
@@ -34,11 +35,13 @@ class Images:
     async def history(self, ref: str) -> Sequence[HistoryItem]:
         return await self._store.history(ref)
 
-    async def pull(self, name: str, tag: str, *, platform: str, auth: Mapping[str, str], report: Report) -> None:
-        await self._store.pull(parse_image(name, tag), platform=_platform(platform), auth=_auth(auth), report=report)
+    async def pull(self, name: str, tag: str, *, platform: str, auth: AuthConfig | None, report: Report) -> None:
+        await self._store.pull(
+            parse_image(name, tag), platform=_platform(platform), auth=registry_auth(auth), report=report
+        )
 
-    async def push(self, name: str, tag: str, *, auth: Mapping[str, str], report: Report) -> None:
-        await self._store.push(parse_image(name, tag), auth=_auth(auth), report=report)
+    async def push(self, name: str, tag: str, *, auth: AuthConfig | None, report: Report) -> None:
+        await self._store.push(parse_image(name, tag), auth=registry_auth(auth), report=report)
 
     async def load(self, body: AsyncIterator[bytes], *, platform: str, report: Report) -> None:
         await self._store.load(body, platform=_platform(platform), report=report)
@@ -88,5 +91,6 @@ def _platform(text: str) -> Platform | None:
     return parse_platform(text) if text else None
 
 
-def _auth(fields: Mapping[str, str]) -> AuthConfig:
-    return msgspec.convert({key.lower(): value for key, value in fields.items()}, AuthConfig)
+def registry_auth(auth: AuthConfig | None) -> RegistryAuth:
+    """What a client sent, in the registry's terms."""
+    return msgspec.convert(msgspec.to_builtins(auth or AuthConfig()), RegistryAuth)

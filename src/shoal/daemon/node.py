@@ -97,6 +97,8 @@ class NodeDaemon:
         )
         await about.look()
         nets = Networks(engine=node.engine, attachments=node.engine.attachments, swarm=self._swarm, clock=self._clock)
+        engine = node.engine
+        image_backend = Images(store=engine.images, records=engine.records, pruner=engine.image_pruner)
         return [
             *system.routes(about, self._swarm, self._clock),
             *swarm.routes(self._swarm),
@@ -105,10 +107,10 @@ class NodeDaemon:
             *tasks.routes(self._swarm),
             *secrets.routes(self._swarm),
             *networks.routes(nets),
-            *containers.routes(ContainerParts(node.engine), self._clock),
-            *exec.routes(node.engine.execs),
-            *images.routes(Images(store=node.engine.images, records=node.engine.records, pruner=node.engine.prunes)),
-            *volumes.routes(node.engine.volumes),
+            *containers.routes(ContainerParts(engine), self._clock),
+            *exec.routes(engine.execs),
+            *images.routes(image_backend),
+            *volumes.routes(engine.volumes),
         ]
 
     def _listeners(self) -> list[Listener]:

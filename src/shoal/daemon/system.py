@@ -12,10 +12,10 @@ from shoal.aio.clock import Clock
 from shoal.api.versions import parse_version
 from shoal.container.cgroups import CgroupHost
 from shoal.container.containerd.client import Containerd
-from shoal.container.distribution.auth import AuthConfig as RegistryAuth
 from shoal.container.image.catalogue import Image
 from shoal.container.reference import parse
 from shoal.daemon.config import Config
+from shoal.daemon.images import registry_auth
 from shoal.engine.engine import Engine
 from shoal.engine.events import Events
 from shoal.objects.base import timestamp
@@ -144,7 +144,7 @@ class System:
         if "container" in kinds:
             for container in containers:
                 with suppress(Exception):
-                    sized.append(summary(container, now=now, sizes=await engine.prunes.disk_usage(container.id)))
+                    sized.append(summary(container, now=now, sizes=await engine.sizes.of(container.id)))
         used = {image.id: sum(c.image_id == image.id for c in containers) for image in images}
         return DiskUsage(
             layers_size=await engine.images.layers_size() if "image" in kinds else 0,
@@ -155,11 +155,11 @@ class System:
         )
 
     async def authenticate(self, auth: AuthConfig) -> AuthAnswer:
-        await self._engine.images.login(_registry_auth(auth))
+        await self._engine.images.login(registry_auth(auth))
         return AuthAnswer(status="Login Succeeded")
 
     async def distribution(self, ref: str, auth: AuthConfig | None) -> DistributionInspect:
-        lookup = self._engine.images.distribution(parse(ref), auth=_registry_auth(auth or AuthConfig()))
+        lookup = self._engine.images.distribution(parse(ref), auth=registry_auth(auth))
         # ``docker service create`` asks for the digest first: an image that is here must not wait for a registry.
         found = await self._engine.node_images.unless_here(ref, lookup)
         return DistributionInspect(
@@ -172,10 +172,6 @@ class System:
 
 def _counted(image: Image, containers: int) -> msgspec.Struct:
     return msgspec.structs.replace(image_summary(image, parse_version(API_VERSION)), containers=containers)
-
-
-def _registry_auth(auth: AuthConfig) -> RegistryAuth:
-    return msgspec.convert(msgspec.to_builtins(auth), RegistryAuth)
 
 
 def _runc_version() -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from shoal.container.images import ImageStore
 from shoal.container.runtime import Runtime
+from shoal.engine.archive import Archives
 from shoal.engine.attachments import Attachments
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.containers import Containers
@@ -16,6 +17,7 @@ from shoal.engine.images import NodeImages
 from shoal.engine.lifecycle import Lifecycle
 from shoal.engine.local_networks import LocalNetworks
 from shoal.engine.networks import NodeNetworks
+from shoal.engine.prune import ContainerPruner, ImagePruner, Sizes
 from shoal.engine.records import Records
 from shoal.engine.stats import Stats
 from shoal.engine.streams import Streams
@@ -43,6 +45,10 @@ class Engine:
     streams: Streams
     stats: Stats
     updates: Updates
+    sizes: Sizes
+    archives: Archives
+    container_pruner: ContainerPruner
+    image_pruner: ImagePruner
     runtime: Runtime
     networks: NodeNetworks
     local_networks: LocalNetworks
