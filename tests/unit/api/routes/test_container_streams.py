@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.fakes.api import client_of, raw_post, socket_of
+from tests.fakes.api_client import client_of, raw_post, socket_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.container_records import AA, container
 from tests.fakes.containers_backend import EchoAttachment, FakeContainers, Line

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.fakes.api import client_of
+from tests.fakes.api_client import client_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.container_records import AA, EXITED, container
 from tests.fakes.containers_backend import FakeContainers
