@@ -66,6 +66,9 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        return 1
 
 
 def load(module: str) -> Any:
