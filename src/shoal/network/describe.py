@@ -33,6 +33,7 @@ from shoal.network.node import (
     OverlayNetwork,
     Sandbox,
     mac_of,
+    version_of,
 )
 
 HOST_PART = "host"
@@ -118,7 +119,7 @@ def _sandbox(node: NodeNetwork, sandbox: Sandbox) -> Iterator[Item]:
     default_families = set()
     for endpoint in sandbox.endpoints:
         for gateway in endpoint.gateways:
-            version = ip_interface(gateway).version
+            version = version_of(gateway)
             if version not in default_families:
                 default_families.add(version)
                 yield Route(ns, "0.0.0.0/0" if version == 4 else "::/0", gateway, endpoint.interface)
@@ -138,7 +139,7 @@ def _sandbox(node: NodeNetwork, sandbox: Sandbox) -> Iterator[Item]:
 
 def _ipv6(ns: str, addresses: Iterable[str]) -> Sysctl:
     """IPv6 is off where no network has it: its link-local addresses would only be one more thing to wonder about."""
-    has_any = any(ip_interface(address).version == 6 for address in addresses)
+    has_any = any(version_of(address) == 6 for address in addresses)
     return Sysctl(ns, "net.ipv6.conf.all.disable_ipv6", "0" if has_any else "1")
 
 
@@ -168,7 +169,7 @@ def _ways_back(node: NodeNetwork, sandbox: Sandbox, network_id: str, routers: It
     endpoint = next((e for e in sandbox.endpoints if e.network_id == network_id), None)
     if endpoint is None:
         return
-    versions = {ip_interface(address).version for address in endpoint.addresses}
+    versions = {version_of(address) for address in endpoint.addresses}
     for mark, router in enumerate(routers, FIRST_MARK):
         address = ip_interface(router)
         if address.version not in versions:

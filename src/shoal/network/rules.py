@@ -18,6 +18,7 @@ from shoal.network.node import (
     Sandbox,
     VirtualService,
     mac_of,
+    version_of,
 )
 
 _FAMILIES = {4: "ip", 6: "ip6"}
@@ -115,7 +116,7 @@ def sandbox(node: NodeNetwork, sandbox: Sandbox) -> dict[str, str]:
         for service in node.services.get(endpoint.network_id, ())
     ]
     for version, family in _FAMILIES.items():
-        virtual = [s for s in services if ipaddress.ip_address(s.vip).version == version]
+        virtual = [s for s in services if version_of(s.vip) == version]
         names = _names(sandbox.dns) if version == 4 and sandbox.dns else []
         body = _translation(virtual, version, names) if virtual or names else ""
         if node.mesh is not None and sandbox.on_mesh:
@@ -187,7 +188,7 @@ def _marks(mesh: Mesh, endpoints: Iterable[Endpoint], version: int) -> str:
     via = [
         f"{mac_of(router)} : {mark}"
         for mark, router in enumerate(mesh.routers, FIRST_MARK)
-        if ipaddress.ip_interface(router).version == version
+        if version_of(router) == version
     ]
     if interface is None or not via:
         return ""
@@ -204,7 +205,7 @@ def _spread(backends: Sequence[str]) -> str:
 
 
 def _of_version(addresses: Iterable[str], version: int) -> list[str]:
-    return [a for a in addresses if ipaddress.ip_interface(a).version == version]
+    return [address for address in addresses if version_of(address) == version]
 
 
 def _set(elements: Iterable[str]) -> str:
