@@ -179,8 +179,8 @@ class Execs:
             del self._execs[exec_id]
 
     def forget(self, container_id: str) -> None:
-        """The container is removed, and its execs with it."""
-        self._execs = {key: e for key, e in self._execs.items() if e.container_id != container_id}
+        """The container has ended: what was never run in it goes. How the others ended may still be asked for."""
+        self._execs = {k: e for k, e in self._execs.items() if e.started or e.container_id != container_id}
 
     async def restore(self) -> None:
         """After a restart of shoald: see to it that what earlier execs leave is cleared away when they end."""
