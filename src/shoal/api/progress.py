@@ -1,7 +1,7 @@
 """Operations that tell how far they are, as an answer that grows: pull, push, load, import."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 
@@ -9,7 +9,7 @@ from shoal.aio.tasks import cancel, spawn
 from shoal.api.backends_containers import Report
 
 
-async def messages(work: Callable[[Report], Awaitable[None]], *, name: str) -> AsyncIterator[msgspec.Struct]:
+async def messages(work: Callable[[Report], Awaitable[None]], *, name: str) -> AsyncGenerator[msgspec.Struct, None]:
     """Run ``work`` with a report of its own and yield what it reports; at the end, raise what it raised.
 
     Leaving the iteration cancels the work.
