@@ -80,9 +80,7 @@ class _Images:
         if not source:
             raise errors.InvalidArgument("fromImage or fromSrc must be given")
         if source != "-":
-            raise errors.Unimplemented(
-                f"importing from {source}: only what comes with the request (-) can be imported"
-            )
+            raise errors.Unimplemented(f"importing from {source}: only what comes with the request (-) can be imported")
 
         async def import_(report: Report) -> None:
             await self._backend.import_(
