@@ -40,6 +40,8 @@ def parse_json(body: bytes, kind: type[T]) -> T:
     try:
         raw = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
+        if "trailing characters" in str(error):
+            raise InvalidArgument("unexpected content after JSON") from error
         raise InvalidArgument(f"invalid JSON: {_go_text(body, error)}") from error
     # Docker takes null for an empty object.
     return convert({} if raw is None else raw, kind)
@@ -52,8 +54,6 @@ def _go_text(body: bytes, error: msgspec.DecodeError) -> str:
     first = body.lstrip()[:1].decode("latin-1")
     if first not in ("{", "[", '"', "-", "t", "f", "n") and not first.isdigit():
         return f"invalid character '{first}' looking for beginning of value"
-    if "trailing characters" in text:
-        return "unexpected content after JSON"
     return text
 
 

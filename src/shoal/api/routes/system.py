@@ -28,8 +28,10 @@ def routes(backend: SystemBackend, swarm: SwarmBackend, clock: Clock) -> Sequenc
     """The routes that belong to no noun."""
 
     async def ping(request: web.Request) -> web.Response:
-        text = "" if request.method == "HEAD" else "OK"
-        return web.Response(text=text, headers={**_PING_HEADERS, "Swarm": _swarm_word(swarm.info())})
+        headers = {**_PING_HEADERS, "Swarm": _swarm_word(swarm.info())}
+        if request.method == "HEAD":
+            return web.Response(headers={**headers, "Content-Length": "0"}, content_type="text/plain", charset="utf-8")
+        return web.Response(text="OK", headers=headers)
 
     async def version(request: web.Request) -> web.Response:
         return json_response(backend.version())
