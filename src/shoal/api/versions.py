@@ -80,6 +80,9 @@ def info_answer(request: web.Request, info: Info) -> Info:
         info = replace(info, security_options=bare)
     if version < (1, 49):
         info = replace(info, firewall_backend=None)
+    if version < (1, 50):
+        # Nothing here needs br_netfilter, but clients of that time warn their users where it is off.
+        info = replace(info, bridge_nf_iptables=True, bridge_nf_ip6tables=True)
     return info
 
 

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import pytest
+import uvloop
 from aiohttp import web
 
 from shoal.api.app import build_app
@@ -12,6 +15,15 @@ from shoal.api.router import stream
 from shoal.api.server import ApiServer, Listener
 from shoal.api.streams import RawConnection, StdStream, frame, hijack, stream_bytes, stream_json
 from shoal.errors import NotFound, Unavailable
+
+Run: TypeAlias = Callable[[Coroutine[Any, Any, None]], None]
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Both event loops: they differ in how they treat half-closed sockets and protocols that are swapped."""
+    loop_runner: Run = request.param
+    return loop_runner
 
 
 @contextlib.asynccontextmanager
@@ -46,7 +58,7 @@ def ask(extra: str, body: str = "") -> bytes:
 UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
 
 
-def test_hijack_survives_the_clients_half_close(tmp_path: Path) -> None:
+def test_hijack_survives_the_clients_half_close(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
         async with served(tmp_path, stream("POST", "/echo", echo)) as path:
             reader, writer = await asyncio.open_unix_connection(path)
@@ -61,10 +73,10 @@ def test_hijack_survives_the_clients_half_close(tmp_path: Path) -> None:
             assert await reader.read() == frame(2, b"bye")
             writer.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_clients_that_ask_for_no_upgrade_get_200(tmp_path: Path) -> None:
+def test_clients_that_ask_for_no_upgrade_get_200(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
         async with served(tmp_path, stream("POST", "/echo", echo)) as path:
             reader, writer = await asyncio.open_unix_connection(path)
@@ -75,10 +87,10 @@ def test_clients_that_ask_for_no_upgrade_get_200(tmp_path: Path) -> None:
             assert await reader.read() == frame(2, b"bye")
             writer.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_the_header_goes_out_before_there_is_any_data(tmp_path: Path) -> None:
+def test_the_header_goes_out_before_there_is_any_data(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
         header_seen = asyncio.Event()
 
@@ -97,10 +109,10 @@ def test_the_header_goes_out_before_there_is_any_data(tmp_path: Path) -> None:
             assert await reader.read() == b"x" * 10
             writer.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_lost_client_ends_the_hijacked_handler(tmp_path: Path) -> None:
+def test_a_lost_client_ends_the_hijacked_handler(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
         ended = asyncio.Event()
 
@@ -122,10 +134,10 @@ def test_a_lost_client_ends_the_hijacked_handler(tmp_path: Path) -> None:
             writer.transport.abort()
             await asyncio.wait_for(ended.wait(), 5)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_slow_reader_is_waited_for(tmp_path: Path) -> None:
+def test_a_slow_reader_is_waited_for(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
         written = 0
 
@@ -146,10 +158,10 @@ def test_a_slow_reader_is_waited_for(tmp_path: Path) -> None:
             writer.transport.abort()
             del reader
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_lasting_answer_ends_with_its_client_and_blocks_nobody(tmp_path: Path) -> None:
+def test_a_lasting_answer_ends_with_its_client_and_blocks_nobody(tmp_path: Path, run: Run) -> None:
     async def scenario() -> None:
         ended = asyncio.Event()
 
@@ -177,10 +189,10 @@ def test_a_lasting_answer_ends_with_its_client_and_blocks_nobody(tmp_path: Path)
             await asyncio.wait_for(ended.wait(), 5)
             asker.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_the_header_of_a_silent_stream_goes_out_at_once(tmp_path: Path) -> None:
+def test_the_header_of_a_silent_stream_goes_out_at_once(tmp_path: Path, run: Run) -> None:
     async def silent(request: web.Request) -> web.StreamResponse:
         async def pieces() -> AsyncIterator[bytes]:
             await asyncio.Event().wait()
@@ -195,7 +207,7 @@ def test_the_header_of_a_silent_stream_goes_out_at_once(tmp_path: Path) -> None:
             assert (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)).startswith(b"HTTP/1.1 200 OK")
             writer.close()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 async def get(path: Path, target: str) -> bytes:
@@ -206,7 +218,7 @@ async def get(path: Path, target: str) -> bytes:
     return answer
 
 
-def test_an_error_before_the_first_item_has_a_status_and_one_after_it_a_line(tmp_path: Path) -> None:
+def test_an_error_before_the_first_item_has_a_status_and_one_after_it_a_line(tmp_path: Path, run: Run) -> None:
     async def pull(request: web.Request) -> web.StreamResponse:
         async def items() -> AsyncIterator[object]:
             if "late" in request.query:
@@ -225,4 +237,4 @@ def test_an_error_before_the_first_item_has_a_status_and_one_after_it_a_line(tmp
             assert late.startswith(b"HTTP/1.1 200 ")
             assert b'{"errorDetail":{"message":"the registry went away"},"error":"the registry went away"}' in late
 
-    asyncio.run(scenario())
+    run(scenario())

@@ -86,6 +86,8 @@ class Info(Object, frozen=True, omit_defaults=False):
     pids_limit: bool = True
     oom_kill_disable: bool = msgspec.field(default=False, name="OomKillDisable")
     ipv4_forwarding: bool = True
+    bridge_nf_iptables: bool | msgspec.UnsetType = msgspec.UNSET
+    bridge_nf_ip6tables: bool | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="BridgeNfIp6tables")
     debug: bool = False
     nfd: int = 0
     ngoroutines: int = msgspec.field(default=0, name="NGoroutines")

@@ -50,7 +50,13 @@ def test_info_has_the_swarms_part(tmp_path: Path) -> None:
             assert "JoinTokens" not in info["Swarm"]["Cluster"]
             assert {"NCPU", "NFd", "CPUShares", "CpuCfsPeriod", "OSType", "IPv4Forwarding", "CDISpecDirs"} <= set(info)
             assert info["SecurityOptions"] == ["name=seccomp,profile=builtin"]
-            assert (await json(client, "/v1.24/info"))["SecurityOptions"] == ["seccomp"]
+            assert "BridgeNfIptables" not in info
+            old = await json(client, "/v1.24/info")
+            assert (old["SecurityOptions"], old["BridgeNfIptables"], old["BridgeNfIp6tables"]) == (
+                ["seccomp"],
+                True,
+                True,
+            )
 
     asyncio.run(scenario())
 
