@@ -110,7 +110,7 @@ class Allocator:
             self._lacking = {}
             self._everything = False
             # Subnets that users chose come before those that we choose, so that ours keep out of their way.
-            for network in sorted(tx.all(Network), key=lambda n: not _chosen(n)):
+            for network in sorted(tx.all(Network), key=lambda n: (not n.is_ingress, not _chosen(n))):
                 self._try(network.id, lambda n=network: self._network(tx, n))  # type: ignore[misc]
             ingress = _ingress(tx)
             for node in tx.all(Node):

@@ -12,8 +12,8 @@ class TaskControl:
         self._store = store
 
     def list(self) -> list[Task]:
-        """Every task that the store still knows."""
-        return self._store.view.all(Task)
+        """Every service's task that the store still knows."""
+        return [task for task in self._store.view.all(Task) if task.service_id]
 
     def get(self, text: str) -> Task:
         """The task meant by an id or the beginning of one."""

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from shoal.aio.broadcast import Lagged
 from shoal.aio.clock import Clock
-from shoal.errors import Forbidden
-from shoal.manager.dispatcher.snapshot import Difference, difference, render, services_by_network
+from shoal.errors import Forbidden, ShoalError
+from shoal.manager.dispatcher.attachments import attach, detach
+from shoal.manager.dispatcher.snapshot import NO_SERVICE, Difference, difference, render, services_by_network
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
@@ -29,10 +30,13 @@ from shoal.store.tx import Action, Event, Tx
 from shoal.wire.cluster import (
     Applied,
     Assignments,
+    AttachNetwork,
+    DetachNetwork,
     FromAgent,
     FromManager,
     Heartbeat,
     Hello,
+    NetworkAttached,
     Resource,
     ServiceResource,
     StatusReport,
@@ -128,7 +132,8 @@ class Dispatcher:
 
     def _render_all(self) -> None:
         view = self._store.view
-        self._services = {service.id: services_by_network(view, service) for service in view.all(Service)}
+        services = [NO_SERVICE, *view.all(Service)]
+        self._services = {service.id: services_by_network(view, service) for service in services}
 
     def _note(self, events: Iterable[Event]) -> bool:
         """Take down changes; say whether any session can be concerned."""
@@ -151,7 +156,7 @@ class Dispatcher:
                     )
         view = self._store.view
         for service_id in changed:
-            service = view.get(Service, service_id)
+            service = view.get(Service, service_id) if service_id else NO_SERVICE
             rendered = services_by_network(view, service) if service else None
             if self._services.get(service_id) != rendered:
                 concerned = True
@@ -202,10 +207,21 @@ class Dispatcher:
             case StatusReport(number=number, updates=updates):
                 await self._store.update(lambda tx: self._take(tx, session.node_id, updates))
                 await session.connection.send(StatusTaken(number=number))
+            case AttachNetwork():
+                await session.connection.send(await self._attach(session.node_id, message))
+            case DetachNetwork(task_id=task_id):
+                await self._store.update(lambda tx: detach(tx, session.node_id, task_id))
             case Applied(version=version):
                 session.applied = max(session.applied, version)
             case Heartbeat() | Hello():
                 pass
+
+    async def _attach(self, node_id: str, asked: AttachNetwork) -> NetworkAttached:
+        try:
+            task_id = await self._store.update(lambda tx: attach(tx, node_id, asked, self._clock.now()))
+        except ShoalError as error:
+            return NetworkAttached(number=asked.number, error=str(error))
+        return NetworkAttached(number=asked.number, task_id=task_id)
 
     def _take(self, tx: Tx, node_id: str, updates: Iterable[StatusUpdate]) -> None:
         """Write observed states: only of the node's own tasks, and only upwards."""

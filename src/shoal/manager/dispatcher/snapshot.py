@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
+from shoal.objects.ids import ServiceId
 from shoal.objects.meta import Version
 from shoal.objects.network import Network
 from shoal.objects.node import Node
@@ -111,6 +112,10 @@ def _secrets(view: View, tasks: Iterable[Task]) -> list[Resource]:
     return found
 
 
+# Plain containers on attachable networks: they are tasks of no service, and go as one service without a name.
+NO_SERVICE = Service(id=ServiceId(""))
+
+
 def services_by_network(view: View, service: Service) -> dict[str, ServiceResource]:
     """A service as each of its networks sees it, by the network's id."""
     endpoint = service.endpoint
@@ -133,7 +138,7 @@ def services_by_network(view: View, service: Service) -> dict[str, ServiceResour
             network_id=network_id,
             service_id=service.id,
             name=service.name,
-            aliases=list(aliases.get(network_id, ())),
+            aliases=list(aliases.get(network_id, ())) if service.name else [],
             vip=vips.get(network_id),
             ports=mesh,
             endpoints=endpoints,
@@ -145,7 +150,7 @@ def _records(task: Task, addresses: list[str] | None, aliases: list[str] | None)
     return [
         EndpointRecord(
             task_id=task.id,
-            name=task.full_name,
+            name=task.name or task.full_name,
             slot=task.slot or 0,
             node_id=task.node_id or "",
             address=address,

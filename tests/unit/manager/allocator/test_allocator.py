@@ -47,7 +47,16 @@ class Histories(RuleBasedStateMachine):
             tx.create(Cluster(id=ClusterId("c"), default_addr_pool=["10.0.0.0/27"], subnet_size=29))
             tx.create(ingress_network())
 
+        self.lazy = False
         self.swarm.update(found)
+        for name in "abc":
+            self.create_network(name)
+        self.node(1)
+        self.swarm.settle()
+        self.create_service(["a", "b"], "vip", True)
+        self.create_service(["b", "c"], "vip", False)
+        for service in self.swarm.view.all(Service):
+            self.create_some_tasks(service, 2)
 
     def fresh(self) -> str:
         self.count += 1
@@ -108,15 +117,17 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data(), count=st.integers(1, 4))
     def create_tasks(self, data: st.DataObject, count: int) -> None:
         if services := self.swarm.view.all(Service):
-            service = data.draw(st.sampled_from(services))
-            ids = [self.fresh() for _ in range(count)]
-            spec = service.spec.task_template
-            tasks = [Task(id=TaskId(i), service_id=service.id, slot=n, spec=spec) for n, i in enumerate(ids)]
-            self.swarm.update(lambda tx: [tx.create(task) for task in tasks])
+            self.create_some_tasks(data.draw(st.sampled_from(services)), count)
+
+    def create_some_tasks(self, service: Service, count: int) -> None:
+        ids = [self.fresh() for _ in range(count)]
+        spec = service.spec.task_template
+        tasks = [Task(id=TaskId(i), service_id=service.id, slot=n, spec=spec) for n, i in enumerate(ids)]
+        self.swarm.update(lambda tx: [tx.create(task) for task in tasks])
 
     @rule(data=st.data(), state=st.sampled_from(["assigned", "running", "failed", "shutdown"]))
     def move_task(self, data: st.DataObject, state: str) -> None:
-        tasks = [t for t in self.swarm.view.all(Task) if TaskState.PENDING <= t.state < TaskState.of(state)]
+        tasks = [t for t in self.live_tasks() if TaskState.PENDING <= t.state < TaskState.of(state)]
         if tasks:
             task = data.draw(st.sampled_from(tasks))
             self.swarm.update(lambda tx: tx.update(replace(task, status=TaskStatus(state=state))))
@@ -138,8 +149,10 @@ class Histories(RuleBasedStateMachine):
         node = self.swarm.view.get(Node, f"n{number}")
         self.swarm.update(lambda tx: tx.create(a_node(f"n{number}")) if node is None else tx.delete(node))
 
-    @rule()
-    def act(self) -> None:
+    @rule(lazy=st.booleans())
+    def be_lazy(self, lazy: bool) -> None:
+        """From now on the allocator acts after every change, or finds several at a time."""
+        self.lazy = lazy
         self.swarm.settle()
 
     @rule()
@@ -151,6 +164,8 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def nobody_shares(self) -> None:
+        if not self.lazy:
+            self.swarm.settle()
         view = self.swarm.view
         held: Counter[tuple[str, str]] = Counter()
         for task in self.live_tasks():
