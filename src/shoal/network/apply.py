@@ -3,7 +3,7 @@
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from socket import AF_INET, AF_INET6
@@ -55,7 +55,7 @@ def apply(operations: Iterable[Operation], handles: Handles) -> list[Failure]:
                 failures.append(Failure(operation, error))
             else:
                 by_ns[operation.item.ns].append(operation)
-        if number == Phase.ADD_LINK:
+        if number == Phase.ADD_PAIR:
             handles.reaper.wait_for(_ends(operation for batch in by_ns.values() for operation in batch))
         for ns, batch in by_ns.items():
             failed = _apply_in(ns, batch, handles)
@@ -82,28 +82,42 @@ def _apply_in(ns: str, batch: list[Operation], handles: Handles) -> list[Failure
     messages: list[tuple[Operation, Change]] = []
     with ExitStack() as open_files:
         for operation in batch:
-            try:
-                if isinstance(operation.item, Namespace | Table | Sysctl):
-                    _apply_alone(operation, handles)
-                else:
+            if not _stands_alone(operation):
+                with _noting(operation, failures):
                     messages += [(operation, change) for change in _changes(operation, handles, open_files)]
-            except NotFound as error:
-                # Whatever is gone already need not be removed.
-                if not isinstance(operation, Remove):
-                    failures.append(Failure(operation, error))
-            except ShoalError as error:
-                failures.append(Failure(operation, error))
         if messages:
             for failure in handles.netlink(ns).attempt([change for _, change in messages]):
                 operation = messages[failure.position][0]
                 if not (isinstance(operation, Remove) and isinstance(failure.error, NotFound)):
                     failures.append(Failure(operation, failure.error))
+        for operation in filter(_stands_alone, batch):
+            with _noting(operation, failures):
+                _apply_alone(operation, handles)
         cut_off = [
             operation for operation in batch if isinstance(operation, Remove) and isinstance(operation.item, Veth)
         ]
         if cut_off:
-            handles.reaper.reap(handles.path(ns), list(_ends(cut_off)))
+            with suppress(NotFound):  # a namespace that has lost its name goes by itself, with its links
+                handles.reaper.reap(handles.path(ns), list(_ends(cut_off)))
     return failures
+
+
+def _stands_alone(operation: Operation) -> bool:
+    """Whether an operation cannot be a message to the namespace's own socket."""
+    item = operation.item
+    return isinstance(item, Namespace | Table | Sysctl) or (isinstance(operation, Add) and isinstance(item, Vxlan))
+
+
+@contextmanager
+def _noting(operation: Operation, failures: list[Failure]) -> Iterator[None]:
+    try:
+        yield
+    except NotFound as error:
+        # Whatever is gone already need not be removed.
+        if not isinstance(operation, Remove):
+            failures.append(Failure(operation, error))
+    except ShoalError as error:
+        failures.append(Failure(operation, error))
 
 
 def _apply_alone(operation: Operation, handles: Handles) -> None:
@@ -126,6 +140,8 @@ def _apply_alone(operation: Operation, handles: Handles) -> None:
             handles.nft(table.ns).run(script(table))
         case _, Sysctl(ns=ns, name=name, value=value):
             sysctl.write(handles.path(ns), name, value)
+        case Add(), Vxlan() as vxlan:
+            _new_tunnel(vxlan, handles)
         case _:
             raise AssertionError(operation)
 
@@ -169,16 +185,15 @@ def _new_link(link: Item, handles: Handles, open_files: ExitStack) -> Change:
             path = handles.path(link.peer_ns) or netns.HOST
             fd = open_files.enter_context(netns.opened(path))
             return changes.add_veth(link.name, link.peer_name, mtu=link.mtu, mac=link.mac, peer_ns_fd=fd)
-        case Vxlan():
-            # Sent through the host's socket, so that the tunnel's packets go the host's way.
-            fd = open_files.enter_context(netns.opened(handles.path(link.ns) or netns.HOST))
-            parameters = VxlanParameters(
-                vni=link.vni, port=link.port, proxy=True, l2miss=True, l3miss=True, learning=False
-            )
-            handles.netlink(HOST).apply([changes.add_vxlan(link.name, parameters, mtu=link.mtu, ns_fd=fd)])
-            return changes.set_link(link.name, up=False)
         case _:
             raise AssertionError(link)
+
+
+def _new_tunnel(vxlan: Vxlan, handles: Handles) -> None:
+    parameters = VxlanParameters(vni=vxlan.vni, port=vxlan.port, proxy=True, l2miss=True, l3miss=True, learning=False)
+    with netns.opened(handles.path(vxlan.ns) or netns.HOST) as fd:
+        # Sent through the host's socket, so that the tunnel's packets go the host's way.
+        handles.netlink(HOST).apply([changes.add_vxlan(vxlan.name, parameters, mtu=vxlan.mtu, ns_fd=fd)])
 
 
 def _set_link(link: Bridge | Veth | Vxlan, handles: Handles) -> list[Change]:

@@ -38,11 +38,12 @@ class Phase(IntEnum):
     REMOVE_LINK = 1
     REMOVE_NAMESPACE = 2
     ADD_NAMESPACE = 3
-    ADD_LINK = 4
-    SET_SYSCTL = 5
-    SET_LINK = 6
-    ADD_ADDRESS = 7
-    ADD_ENTRY = 8
+    ADD_HUB = 4
+    ADD_PAIR = 5
+    SET_SYSCTL = 6
+    SET_LINK = 7
+    ADD_ADDRESS = 8
+    ADD_ENTRY = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +192,10 @@ def phase_of(operation: Operation) -> Phase:
             return Phase.REMOVE_ENTRY
         case _, Namespace():
             return Phase.ADD_NAMESPACE
-        case Add(), Bridge() | Veth() | Vxlan():
-            return Phase.ADD_LINK
+        case Add(), Bridge() | Vxlan():
+            return Phase.ADD_HUB
+        case Add(), Veth():
+            return Phase.ADD_PAIR
         case _, Sysctl():
             return Phase.SET_SYSCTL
         case Set(), Bridge() | Veth() | Vxlan():

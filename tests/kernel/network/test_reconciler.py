@@ -90,7 +90,7 @@ def test_what_the_lab_shows() -> None:
             assert set(host) == {"lo", "docker0", "docker_gwbridge", *veths}
 
             overlay = links(OVERLAY)
-            assert set(overlay) == {"lo", "br0", "vxlan0", "veth0", "veth1", "veth2"}
+            assert list(overlay) == ["lo", "br0", "vxlan0", "veth0", "veth1", "veth2"]
             assert {link["mtu"] for name, link in overlay.items() if name != "lo"} == {1450}
             assert addresses(overlay["br0"]) == ["10.255.0.1/16"]
             vxlan = overlay["vxlan0"]["linkinfo"]["info_data"]
@@ -101,7 +101,7 @@ def test_what_the_lab_shows() -> None:
             assert "LOWER_UP" in overlay["lo"]["flags"]
 
             ingress = links(INGRESS_NETNS)
-            assert set(ingress) == {"lo", "eth0", "eth1"}
+            assert list(ingress) == ["lo", "eth0", "eth1"]
             assert (ingress["eth0"]["address"], ingress["eth1"]["address"]) == (
                 "02:42:0a:ff:00:02",
                 "02:42:ac:12:00:02",
@@ -422,6 +422,19 @@ def test_a_network_that_goes_and_comes_back_at_once() -> None:
                 await reconciler.apply(empty_node(), all_parts(node))
                 await reconciler.apply(node, all_parts(node))
             assert await reconciler.repair() == []
+
+    asyncio.run(go())
+
+
+def test_a_task_goes_though_its_networks_namespace_has_lost_its_name() -> None:
+    async def go() -> None:
+        async with reconciled(lab_node()) as reconciler:
+            netns.delete(OVERLAY)
+            await reconciler.apply(lab_node(1), [HOST_PART, sandbox_part("task2"), sandbox_part(INGRESS_SANDBOX)])
+            await reconciler.apply(lab_node(1), [sandbox_part("task1")])
+            assert await reconciler.repair()
+            assert await reconciler.repair() == []
+            assert set(links(OVERLAY)) == {"lo", "br0", "vxlan0", "veth0", "veth1"}
 
     asyncio.run(go())
 

@@ -168,7 +168,7 @@ def test_one_end_makes_a_pair_and_both_are_set() -> None:
     spaces: list[Item] = [Namespace("a", "a"), Namespace("b", "b")]
     operations = plan(by_key([*spaces, *pair]), by_key(spaces))
     assert operations == [Add(pair[0]), Set(pair[0]), Set(pair[1])]
-    assert [phase_of(operation) for operation in operations] == [Phase.ADD_LINK, Phase.SET_LINK, Phase.SET_LINK]
+    assert [phase_of(operation) for operation in operations] == [Phase.ADD_PAIR, Phase.SET_LINK, Phase.SET_LINK]
 
 
 def test_a_tunnel_goes_before_its_namespace_for_its_number_is_wanted_again() -> None:
