@@ -5,6 +5,7 @@ from tests.fakes.swarm import SECOND, Swarm, a_spec, flow, with_image, with_repl
 
 from shoal.manager.allocator.addresses import NetworkAddresses
 from shoal.objects.base import convert
+from shoal.objects.ids import NetworkId
 from shoal.objects.network import Network, NetworkSpec
 from shoal.objects.node import Node
 from shoal.objects.service import (
@@ -252,9 +253,9 @@ def test_a_full_network_is_told_and_tasks_come_when_an_address_is_free() -> None
 
 def test_a_network_that_cannot_be_allocated_holds_nobody_up() -> None:
     async def body(swarm: Swarm) -> None:
-        first = await swarm.networks.create(
-            convert_spec({"Name": "a", "IPAMOptions": {"Configs": [{"Gateway": "1.2.3.4"}]}})
-        )
+        spec_of_a = convert_spec({"Name": "a", "IPAMOptions": {"Configs": [{"Gateway": "1.2.3.4"}]}})
+        first = Network(id=NetworkId("a"), spec=spec_of_a)
+        await swarm.store.update(lambda tx: tx.create(first))
         await swarm.networks.create(NetworkSpec(name="b"))
         await swarm.clock.settle()
         assert swarm.networks.get("b").pools and not swarm.networks.get("a").pools

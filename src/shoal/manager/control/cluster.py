@@ -12,7 +12,6 @@ from shoal.store.store import Store
 from shoal.store.tx import Tx, View
 
 _MIN_CERT_EXPIRY = 3600 * 1_000_000_000
-_MIN_HEARTBEAT = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ def validate_spec(spec: ClusterSpec) -> None:
     if expiry is not None and expiry < _MIN_CERT_EXPIRY:
         raise InvalidArgument("rpc error: code = InvalidArgument desc = minimum certificate expiry time is: 1h0m0s")
     heartbeat = spec.dispatcher.heartbeat_period
-    if heartbeat is not None and heartbeat < _MIN_HEARTBEAT:
+    if heartbeat is not None and heartbeat < 0:
         raise InvalidArgument(
-            "rpc error: code = InvalidArgument desc = invalid HeartbeatPeriod: it must be at least 1 second"
+            "rpc error: code = InvalidArgument desc = heartbeat time period cannot be a negative duration"
         )
     if spec.encryption_config.auto_lock_managers:
         raise InvalidArgument("autolock is not supported yet: managers' keys are protected by file permissions alone")

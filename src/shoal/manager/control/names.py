@@ -7,8 +7,8 @@ from shoal.manager.control.refusals import invalid
 _NAME = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*\Z")
 
 
-def validate_service_name(name: str) -> None:
-    """Raises InvalidArgument: a service's name is also a name in DNS."""
+def validate_name(name: str) -> None:
+    """Raises InvalidArgument: the name of a service or a network is also one in DNS."""
     if not name:
         raise invalid("meta: name must be provided")
     if not _NAME.match(name):

@@ -1,19 +1,23 @@
 """Creating, listing and removing the swarm's networks."""
 
 import ipaddress
+from collections.abc import Sequence
 
-from shoal.errors import Conflict, Forbidden, InvalidArgument
-from shoal.manager.control.refusals import in_use, invalid
+from shoal.errors import Conflict, Forbidden, InvalidArgument, NotFound
+from shoal.manager.control.names import validate_name
+from shoal.manager.control.refusals import exists, in_use, invalid
 from shoal.manager.control.resolve import resolve
 from shoal.objects.ids import NetworkId, swarm_id
-from shoal.objects.network import Network, NetworkSpec
+from shoal.objects.ipam import Net
+from shoal.objects.network import IPAMConfig, Network, NetworkSpec
 from shoal.objects.service import Service
-from shoal.objects.state import is_terminal
+from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task
 from shoal.store.store import Store
 from shoal.store.tx import Tx, View
 
-_RESERVED = ("bridge", "host", "none", "default")
+# Networks that every node has.
+_EVERYWHERE = ("bridge", "host", "none")
 
 
 class NetworkControl:
@@ -37,8 +41,8 @@ class NetworkControl:
         def change(tx: Tx) -> Network:
             if tx.by_name(Network, spec.name) is not None:
                 raise Conflict(f"network with name {spec.name} already exists")
-            if spec.ingress and any(network.is_ingress for network in tx.all(Network)):
-                raise Conflict("rpc error: code = AlreadyExists desc = ingress network (ingress) is already present")
+            if spec.ingress and (present := next((n for n in tx.all(Network) if n.is_ingress), None)):
+                raise exists(f"ingress network ({present.id}) is already present")
             _check_overlap(tx, spec)
             network = Network(id=NetworkId(swarm_id()), spec=spec)
             tx.create(network)
@@ -59,58 +63,79 @@ class NetworkControl:
 
 
 def _validate(spec: NetworkSpec) -> None:
-    if not spec.name:
-        raise InvalidArgument("rpc error: code = InvalidArgument desc = meta: name must be provided")
-    if spec.name in _RESERVED:
-        raise Forbidden(f"operation is not permitted on predefined {spec.name} network")
+    if spec.name in _EVERYWHERE:
+        raise Conflict(f"network with name {spec.name} already exists")
+    if spec.name == "default":
+        raise Forbidden("operation is not permitted on predefined default network ")
+    validate_name(spec.name)
     if spec.ingress and spec.attachable:
         raise invalid("ingress network cannot be attachable")
     driver = (spec.driver_configuration.name if spec.driver_configuration else None) or "overlay"
     if driver != "overlay":
+        if driver not in ("bridge", "host", "null", "macvlan", "ipvlan"):
+            raise NotFound(f'plugin "{driver}" not found')
         raise invalid(f"network driver {driver} cannot be used in swarm scope")
-    for config in (spec.ipam_options.configs if spec.ipam_options else None) or []:
-        subnet = _network(config.subnet, "subnet")
-        if config.range and subnet and not _within(_network(config.range, "IP range"), subnet):
-            raise invalid(f"ipRange {config.range} is not within subnet {config.subnet}")
-        if config.gateway:
-            try:
-                gateway = ipaddress.ip_address(config.gateway)
-            except ValueError as error:
-                raise invalid(f"invalid gateway address {config.gateway}") from error
-            if subnet and gateway not in subnet:
-                raise invalid(f"no matching subnet for gateway {config.gateway}")
+    for config in _asked(spec):
+        _validate_pool(config)
 
 
-def _network(text: str | None, what: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    if not text:
-        return None
+def _validate_pool(config: IPAMConfig) -> None:
+    if config == IPAMConfig():
+        return
+    text = config.subnet or ""
+    if (subnet := _network(text)) is None:
+        raise InvalidArgument(f"Invalid subnet {text} : invalid CIDR address: {text}")
+    if config.range:
+        if (range_ := _network(config.range)) is None:
+            raise _ipam(f"invalid range {config.range}")
+        if not _within(range_, subnet):
+            raise _ipam(f"subnet {text} does not contain range {config.range}")
+    addresses = [("gateway", config.gateway)] if config.gateway else []
+    addresses += [("auxiliary address", address) for address in (config.auxiliary_addresses or {}).values()]
+    for what, address in addresses:
+        try:
+            inside = ipaddress.ip_address(address) in subnet
+        except ValueError as error:
+            raise _ipam(f"invalid {what} {address}") from error
+        if not inside:
+            raise _ipam(f"subnet {text} does not contain {what} {address}")
+
+
+def _ipam(text: str) -> InvalidArgument:
+    return invalid(f"ipam configuration: {text}")
+
+
+def _network(text: str) -> Net | None:
+    """The network that a text means; ``None`` for one that means none. An address alone is no network, as in Go."""
     try:
-        return ipaddress.ip_network(text, strict=False)
-    except ValueError as error:
-        raise invalid(f"ipam configuration: invalid {what} {text}: invalid CIDR address: {text}") from error
+        return ipaddress.ip_network(text, strict=False) if "/" in text else None
+    except ValueError:
+        return None
 
 
-def _within(
-    inner: ipaddress.IPv4Network | ipaddress.IPv6Network | None, outer: ipaddress.IPv4Network | ipaddress.IPv6Network
-) -> bool:
-    return inner is None or (inner.version == outer.version and outer.supernet_of(inner))  # type: ignore[arg-type]
+def _within(inner: Net, outer: Net) -> bool:
+    return inner.version == outer.version and inner[0] in outer and inner[-1] in outer
 
 
 def _check_overlap(view: View, spec: NetworkSpec) -> None:
     """A subnet that the user chose must not overlap one that is in use: the kernel could not tell them apart."""
     taken = [
-        (network, ipaddress.ip_network(pool.subnet))
+        (network, other)
         for network in view.all(Network)
-        for pool in network.pools
-        if pool.subnet
+        for pool in network.pools or _asked(network.spec)
+        if (other := _network(pool.subnet or "")) is not None
     ]
-    for config in (spec.ipam_options.configs if spec.ipam_options else None) or []:
-        subnet = _network(config.subnet, "subnet")
+    for config in _asked(spec):
+        subnet = _network(config.subnet or "")
         for network, other in taken:
             if subnet is not None and subnet.version == other.version and subnet.overlaps(other):
                 raise invalid(
                     f"could not allocate the network: pool {subnet} overlaps with {other} of network {network.name}"
                 )
+
+
+def _asked(spec: NetworkSpec) -> Sequence[IPAMConfig]:
+    return (spec.ipam_options.configs if spec.ipam_options else None) or []
 
 
 def _check_unused(view: View, network: Network) -> None:
@@ -121,6 +146,8 @@ def _check_unused(view: View, network: Network) -> None:
             raise in_use(f"ingress network cannot be removed because service {service.id} depends on it")
     for task in view.all(Task):
         if is_terminal(task.state) or task.service_id and view.get(Service, task.service_id) is None:
+            continue
+        if task.state < TaskState.ASSIGNED and task.desired > TaskState.RUNNING:
             continue
         if any(a.network.id == network.id for a in task.networks_attachments or []):
             raise in_use(f"network {network.id} is in use by task {task.id}")

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from shoal.errors import FailedPrecondition
-from shoal.manager.control.refusals import in_use, invalid, out_of_sequence
+from shoal.errors import FailedPrecondition, InvalidArgument
+from shoal.manager.control.refusals import in_use, out_of_sequence
 from shoal.manager.control.resolve import resolve
 from shoal.objects.node import Node, NodeSpec
 from shoal.store.store import Store
@@ -28,9 +28,9 @@ class NodeControl:
     async def update(self, text: str, spec: NodeSpec, version: int) -> None:
         """Replace the node's spec; ``version`` is the one that it was made from."""
         if spec.availability not in ("active", "pause", "drain"):
-            raise invalid(f'invalid Availability: "{spec.availability or ""}"')
+            raise InvalidArgument(f'invalid Availability: "{spec.availability or ""}"')
         if spec.role not in ("worker", "manager"):
-            raise invalid(f'invalid Role: "{spec.role or ""}"')
+            raise InvalidArgument(f'invalid Role: "{spec.role or ""}"')
 
         def change(tx: Tx) -> None:
             node = resolve(tx, Node, self._self_id if text == "self" else text)

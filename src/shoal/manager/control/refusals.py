@@ -1,6 +1,6 @@
 """Errors as dockerd passes them on from the swarm's own gRPC service: users and scripts know them in this form."""
 
-from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
+from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 
 
 def invalid(text: str) -> InvalidArgument:
@@ -16,6 +16,11 @@ def in_use(text: str) -> FailedPrecondition:
 def exists(text: str) -> Conflict:
     """The name is taken."""
     return Conflict(f"rpc error: code = AlreadyExists desc = {text}")
+
+
+def unimplemented(text: str) -> Unimplemented:
+    """Docker's swarm does not do this either."""
+    return Unimplemented(f"rpc error: code = Unimplemented desc = {text}")
 
 
 def missing(text: str) -> NotFound:

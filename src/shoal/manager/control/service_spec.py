@@ -1,9 +1,10 @@
 """What a service's spec must be like, whatever else there is: pure checks, in SwarmKit's words."""
 
+import re
 from collections import Counter
 
 from shoal.errors import InvalidArgument
-from shoal.manager.control.names import validate_service_name
+from shoal.manager.control.names import validate_name
 from shoal.manager.control.refusals import invalid
 from shoal.objects.constraint import parse
 from shoal.objects.service import (
@@ -16,13 +17,22 @@ from shoal.objects.service import (
     UpdateConfig,
 )
 
+# The distribution project's grammar of references: an optional domain, a path in lower case, a tag, a digest.
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(
+    rf"(?:{_DOMAIN}/)?{_PART}(?:/{_PART})*(?::[\w][\w.-]{{0,127}})?"
+    r"(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?\Z",
+    re.ASCII,
+)
 _MIN_CPUS = 1_000_000
 _MIN_MEMORY = 4 * 1024 * 1024
 
 
 def validate(spec: ServiceSpec) -> None:
     """Raises InvalidArgument with the first thing that is wrong."""
-    validate_service_name(spec.name)
+    validate_name(spec.name)
     _task(spec.task_template)
     _mode(spec)
     for config in (spec.update_config, spec.rollback_config):
@@ -68,7 +78,7 @@ def _task(task: TaskSpec) -> None:
         try:
             parse(task.placement.constraints or [])
         except InvalidArgument as error:
-            raise invalid(str(error)) from error
+            raise InvalidArgument(f"rpc error: code = Unknown desc = {error}") from error
     if task.plugin_spec is not None or task.runtime == "plugin":
         raise invalid("plugin services are not supported")
     if task.container_spec is None:
@@ -79,6 +89,8 @@ def _task(task: TaskSpec) -> None:
 def _container(container: ContainerSpec) -> None:
     if not container.image:
         raise invalid("ContainerSpec: image reference must be provided")
+    if not _IMAGE.match(container.image):
+        raise invalid(f'ContainerSpec: "{container.image}" is not a valid repository/tag')
     targets = Counter(mount.target for mount in container.mounts or [])
     for target, count in targets.items():
         if count > 1:
@@ -129,7 +141,7 @@ def _update(config: UpdateConfig) -> None:
 
 def _endpoint(endpoint: EndpointSpec) -> None:
     if endpoint.mode not in (None, "", "vip", "dnsrr"):
-        raise InvalidArgument(f'invalid endpoint mode: "{endpoint.mode}"')
+        raise InvalidArgument(f'invalid resolution mode: "{endpoint.mode}"')
     seen: set[tuple[str, int, bool]] = set()
     for port in endpoint.ports or []:
         if (port.protocol or "tcp") not in ("tcp", "udp", "sctp"):

@@ -6,13 +6,14 @@ from msgspec.structs import replace
 
 from shoal.errors import InvalidArgument, NotFound
 from shoal.manager.control import service_spec
-from shoal.manager.control.refusals import exists, invalid, out_of_sequence
+from shoal.manager.control.refusals import exists, invalid, out_of_sequence, unimplemented
 from shoal.manager.control.resolve import resolve
 from shoal.objects.ids import ServiceId, swarm_id
 from shoal.objects.meta import Version
 from shoal.objects.network import Network, NetworkAttachmentConfig
 from shoal.objects.node import Node
-from shoal.objects.service import PortConfig, Service, ServiceSpec, ServiceStatus, UpdateStatus
+from shoal.objects.secret import Config, Secret
+from shoal.objects.service import ContainerSpec, PortConfig, Service, ServiceSpec, ServiceStatus, UpdateStatus
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task
 from shoal.store.store import Store
@@ -71,9 +72,9 @@ class ServiceControl:
                 wanted = service.previous_spec
             resolved = _resolved(tx, wanted)
             if resolved.name != service.spec.name:
-                raise invalid("renaming services is not supported")
+                raise unimplemented("renaming services is not supported")
             if service_spec.mode_word(resolved) != service_spec.mode_word(service.spec):
-                raise invalid("service mode change is not allowed")
+                raise unimplemented("service mode change is not allowed")
             check_ports((s for s in tx.all(Service) if s.id != service.id), resolved, service)
             tx.update(
                 replace(
@@ -139,6 +140,13 @@ def _check_port(port: PortConfig, theirs: PortConfig, other: Service) -> None:
 def _resolved(view: View, spec: ServiceSpec) -> ServiceSpec:
     """The spec with networks by their ids. Raises for what it refers to and is not there."""
     template = spec.task_template
+    container = template.container_spec or ContainerSpec()
+    for secret in container.secrets or []:
+        if view.get(Secret, secret.secret_id) is None:
+            raise invalid(f"secret not found: {secret.secret_name}")
+    for config in container.configs or []:
+        if config.runtime is None and view.get(Config, config.config_id) is None:
+            raise invalid(f"config not found: {config.config_name}")
     resolved = replace(
         spec,
         task_template=replace(template, networks=_targets(view, template.networks)),

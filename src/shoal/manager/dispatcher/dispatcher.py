@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from shoal.aio.broadcast import Lagged
 from shoal.aio.clock import Clock
+from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Forbidden, ShoalError
 from shoal.manager.dispatcher.attachments import attach, detach
 from shoal.manager.dispatcher.snapshot import NO_SERVICE, Difference, difference, render, services_by_network
@@ -24,6 +25,7 @@ from shoal.objects.network import Network
 from shoal.objects.node import Node, NodeStatus
 from shoal.objects.secret import Config, Secret
 from shoal.objects.service import Service
+from shoal.objects.state import TaskState
 from shoal.objects.task import Task
 from shoal.store.store import Store
 from shoal.store.tx import Action, Event, Tx
@@ -49,6 +51,7 @@ _log = logging.getLogger(__name__)
 
 # Long enough for the commits of one burst, short enough not to be felt.
 _GATHER = 0.002
+_SHORTEST_PERIOD = 1_000_000_000
 # An agent may miss this many heartbeats before its node is held to be down.
 _GRACE = 3
 
@@ -77,26 +80,51 @@ class Session:
         self.applied = 0
         self._clock = clock
         self.heard = clock.monotonic()
-        self._sending = asyncio.Lock()
+        self._wanted: dict[str, Resource] | None = None
+        self._sender: asyncio.Task[None] | None = None
 
     def touch(self) -> None:
         """The agent was heard of."""
         self.heard = self._clock.monotonic()
 
-    async def offer(self, rendered: dict[str, Resource]) -> None:
-        """Send what differs from what was sent before; the first time all of it."""
-        async with self._sending:
+    def offer(self, rendered: dict[str, Resource]) -> None:
+        """Have sent what differs from what was sent before; the first time all of it.
+
+        Returns at once: an agent that is slow to read is told the newest state when it has read the one before, and
+        holds up nobody else.
+        """
+        self._wanted = rendered
+        if self._sender is None or self._sender.done():
+            self._sender = spawn(self._send(), name=f"assignments for {self.node_id}")
+
+    async def _send(self) -> None:
+        while (rendered := self._wanted) is not None:
+            self._wanted = None
             full = self.version == 0
             change = difference(self.sent, rendered)
             if not change and not full:
-                return
+                continue
             self.sent = rendered
             self.version += 1
-            await self.connection.send(_assignments(self.version, change, full=full))
+            try:
+                await self.connection.send(_assignments(self.version, change, full=full))
+            except ConnectionError:
+                _log.info("node %s went away while it was told of changes", self.node_id)
+                return
+
+    async def close(self) -> None:
+        """End the session from this side."""
+        await cancel(self._sender)
+        await self.connection.close()
 
 
 def _assignments(version: int, change: Difference, *, full: bool) -> Assignments:
     return Assignments(version=version, base=version - 1, full=full, put=change.put, remove=change.remove)
+
+
+def _known(node: Node) -> tuple[object, ...]:
+    """What other nodes are told of a node."""
+    return node.attachment, node.status.addr, node.hostname
 
 
 class Dispatcher:
@@ -111,9 +139,10 @@ class Dispatcher:
 
     @property
     def heartbeat_period(self) -> int:
-        """How often agents are to be heard, in nanoseconds."""
+        """How often agents are to be heard, in nanoseconds: never more than once a second, whatever is asked for."""
         clusters = self._store.view.all(Cluster)
-        return (clusters[0].spec.dispatcher.heartbeat_period if clusters else None) or HEARTBEAT_NANOSECONDS
+        asked = clusters[0].spec.dispatcher.heartbeat_period if clusters else None
+        return max(asked or HEARTBEAT_NANOSECONDS, _SHORTEST_PERIOD)
 
     async def run(self) -> None:
         """Send every session what changes, until cancelled."""
@@ -128,7 +157,7 @@ class Dispatcher:
                 else:
                     if not batches or not self._note(event for batch in batches for event in batch):
                         continue
-                await self._offer(self._sessions.values())
+                self._offer(self._sessions.values())
 
     def _render_all(self) -> None:
         view = self._store.view
@@ -150,10 +179,7 @@ class Dispatcher:
                     concerned = True
                 case Node() as node:
                     old = event.old if event.action is Action.UPDATE else None
-                    concerned |= not isinstance(old, Node) or (old.attachment, old.status.addr) != (
-                        node.attachment,
-                        node.status.addr,
-                    )
+                    concerned |= not isinstance(old, Node) or _known(old) != _known(node)
         view = self._store.view
         for service_id in changed:
             service = view.get(Service, service_id) if service_id else NO_SERVICE
@@ -166,16 +192,13 @@ class Dispatcher:
                     self._services[service_id] = rendered
         return concerned
 
-    async def _offer(self, sessions: Iterable[Session]) -> None:
+    def _offer(self, sessions: Iterable[Session]) -> None:
         by_network: dict[str, list[ServiceResource]] = {}
         for resources in self._services.values():
             for network_id, resource in resources.items():
                 by_network.setdefault(network_id, []).append(resource)
-        for session in list(sessions):
-            try:
-                await session.offer(render(self._store.view, session.node_id, by_network))
-            except ConnectionError:
-                _log.info("node %s went away while it was told of changes", session.node_id)
+        for session in sessions:
+            session.offer(render(self._store.view, session.node_id, by_network))
 
     async def serve(self, node_id: str, connection: Connection, hello: Hello) -> Session:
         """Open a session for a node that has said hello. Raises Forbidden for one that is no member.
@@ -185,9 +208,8 @@ class Dispatcher:
         node = self._store.view.get(Node, NodeId(node_id))
         if node is None:
             raise Forbidden(f"node {node_id} is not a member of this swarm; join it again")
-        if (older := self._sessions.pop(node_id, None)) is not None:
-            await older.connection.close()
         session = Session(node_id, connection, self._clock)
+        await self._replace(session)
         await connection.send(Welcome(session_id=session.session_id, heartbeat_period=self.heartbeat_period))
 
         def ready(tx: Tx) -> None:
@@ -196,9 +218,16 @@ class Dispatcher:
                 tx.update(replace(current, description=hello.description, status=status))
 
         await self._store.update(ready)
+        # Another connection of the node may have come as far meanwhile: the last one counts.
+        await self._replace(session)
         self._sessions[node_id] = session
-        await self._offer([session])
+        self._offer([session])
         return session
+
+    async def _replace(self, session: Session) -> None:
+        """End the node's present session, if there is one; its node is not down for that."""
+        if (older := self._sessions.pop(session.node_id, None)) is not None:
+            await older.close()
 
     async def receive(self, session: Session, message: FromAgent) -> None:
         """Take in one message of an agent."""
@@ -224,14 +253,14 @@ class Dispatcher:
         return NetworkAttached(number=asked.number, task_id=task_id)
 
     def _take(self, tx: Tx, node_id: str, updates: Iterable[StatusUpdate]) -> None:
-        """Write observed states: only of the node's own tasks, and only upwards."""
+        """Write observed states: only of the node's own tasks, only upwards, and only those that are an agent's."""
         now = timestamp(self._clock.now())
         for update in updates:
             task = tx.get(Task, update.task_id)
             if task is None or task.node_id != node_id:
                 continue
             told = replace(task, status=replace(update.status, timestamp=update.status.timestamp or now))
-            if told.state >= task.state and told.status != task.status:
+            if told.state >= max(task.state, TaskState.ASSIGNED) and told.status != task.status:
                 tx.update(told)
 
     async def end(self, session: Session, why: str) -> None:
@@ -239,25 +268,35 @@ class Dispatcher:
         if self._sessions.get(session.node_id) is not session:
             return
         del self._sessions[session.node_id]
+        await self._down(session.node_id, why)
 
-        def down(tx: Tx) -> None:
-            if (node := tx.get(Node, session.node_id)) is not None:
+    async def _down(self, node_id: str, why: str) -> None:
+        def change(tx: Tx) -> None:
+            node = tx.get(Node, node_id)
+            if node is not None and node_id not in self._sessions:
                 tx.update(replace(node, status=replace(node.status, state="down", message=why)))
 
-        await self._store.update(down)
+        await self._store.update(change)
 
     async def watch_heartbeats(self) -> None:
-        """End sessions that have gone silent, until cancelled."""
+        """End sessions that have gone silent, until cancelled. A node that is ready in the store and has no session,
+        such as one that died while no manager ran, is given as long to come back."""
+        absent: dict[str, float] = {}
         while True:
             period = self.heartbeat_period / 1e9
             await self._clock.sleep(period / 2)
-            silent = self._clock.monotonic() - period * _GRACE
+            now = self._clock.monotonic()
+            silent = now - period * _GRACE
             for session in [s for s in self._sessions.values() if s.heard < silent]:
-                await session.connection.close()
+                await session.close()
                 await self.end(session, "heartbeat failure")
+            ready = {node.id for node in self._store.view.all(Node) if node.is_ready}
+            absent = {node_id: absent.get(node_id, now) for node_id in ready - self._sessions.keys()}
+            for node_id in [node_id for node_id, since in absent.items() if since < silent]:
+                await self._down(node_id, "heartbeat failure")
 
     async def close(self) -> None:
         """End every session, without calling the nodes down: the manager goes, they stay."""
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
-            await session.connection.close()
+            await session.close()
