@@ -1,0 +1,115 @@
+"""One shoald for the lab and the end-to-end tests: started, asked until it is ready, ended or killed.
+
+``enter`` is what leads into the namespaces where it shall live (see :meth:`box.Box.enter`), nothing for the machine's
+own. Everything that it writes is in the one folder it is given, which is as empty as before once it has been ended.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+Enter = Callable[[Sequence[str]], list[str]]
+
+_READY_SECONDS = 30.0
+_END_SECONDS = 30.0
+
+
+class EngineError(Exception):
+    """shoald does not start or end as it should; the text has the end of its log."""
+
+
+class Shoald:
+    """A daemon with its own data root, exec root, pid file, log and socket in ``folder``."""
+
+    def __init__(self, folder: Path, enter: Enter, *, flags: Sequence[str] = (), cgroup_parent: str = "/shoal") -> None:
+        self.folder = folder
+        self.socket = folder / "docker.sock"
+        self.host = f"unix://{self.socket}"
+        self.log = folder / "shoald.log"
+        self.cgroup_parent = cgroup_parent
+        self._enter = enter
+        self._flags = flags
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers. Raises :class:`EngineError`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "ab") as log:
+            self._process = subprocess.Popen(
+                self._enter(self.command()),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                # What is asked of a registry that isn't there would only be waited for.
+                env={**os.environ, "DOCKER_SERVICE_PREFER_OFFLINE_IMAGE": "1"},
+            )
+        deadline = time.monotonic() + _READY_SECONDS
+        while not self.answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise EngineError(f"shoald does not come up; the end of its log:\n{self.log_end()}")
+            time.sleep(0.02)
+
+    def command(self) -> list[str]:
+        """The command line, as a person could type it."""
+        return [
+            str(Path(sys.executable).with_name("shoald")),
+            *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "run")),
+            *("--pidfile", str(self.folder / "shoald.pid"), "-H", self.host),
+            *("--cgroup-parent", self.cgroup_parent),
+            *self._flags,
+        ]
+
+    def answers(self) -> bool:
+        """Whether it serves ``/_ping``."""
+        ask = ["curl", "-sf", "-o", "/dev/null", "-m", "5", "--unix-socket", str(self.socket), "http://shoal/_ping"]
+        return subprocess.run(ask, check=False).returncode == 0
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its number outside of its namespaces: what was started is nsenter, which becomes it or waits for it."""
+        assert self._process is not None
+        return _innermost(self._process.pid)
+
+    def stop(self) -> int:
+        """End it politely; its exit status. Raises :class:`EngineError` when it does not end."""
+        os.kill(self.pid, signal.SIGTERM)
+        assert self._process is not None
+        try:
+            return self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise EngineError(f"shoald does not end; the end of its log:\n{self.log_end()}") from None
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        assert self._process is not None
+        os.kill(self.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def log_end(self, lines: int = 15) -> str:
+        """The last lines that it has logged."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _innermost(pid: int) -> int:
+    """The process that nsenter waits for: entering a namespace of processes takes a child."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                stat = Path(f"/proc/{name}/stat").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            command, rest = stat[stat.index("(") + 1 : stat.rindex(")")], stat[stat.rindex(")") + 2 :].split()
+            if int(rest[1]) == pid and command in ("shoald", "python", "python3"):
+                return int(name)
+    return pid
