@@ -1,6 +1,7 @@
 """Stations stepped by hand over a real store in memory: quick enough for thousands of random histories."""
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
@@ -21,11 +22,12 @@ class Stepped:
 
     def __init__(self, make: Callable[[View], Sequence[Station]]) -> None:
         self._loop = asyncio.new_event_loop()
+        weakref.finalize(self, self._loop.close)
         self.clock = FakeClock()
         self.store = self._loop.run_until_complete(Store.open(backend=MemoryBackend(), clock=self.clock))
         self._make = make
-        self._stack = ExitStack()
-        self._events = self._stack.enter_context(self.store.watch())
+        self._watching = ExitStack()
+        self._events = self._watching.enter_context(self.store.watch())
         self._wakes: dict[int, datetime] = {}
         self.check: Callable[[Event], None] = lambda event: None
         self.restart()
@@ -81,7 +83,3 @@ class Stepped:
             for number, station in enumerate(self.stations):
                 if station.note(event):
                     self._due.add(number)
-
-    def close(self) -> None:
-        self._stack.close()
-        self._loop.close()

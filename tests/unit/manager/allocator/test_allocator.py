@@ -202,7 +202,6 @@ class Histories(RuleBasedStateMachine):
         for addresses in allocator._addresses.values():
             assert [len(pool) for pool in addresses._pools] == [1] * len(addresses._pools)
         assert not allocator._tasks
-        self.swarm.close()
 
 
 Histories.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
