@@ -122,14 +122,13 @@ def _write(out: IO[bytes], root: int, path: str, places: "list[str] | tuple[str,
         devices = {os.fstat(base).st_dev, *(device for place in places if (device := _device(root, place)) is not None)}
         with suppress(FileNotFoundError):
             devices.add(os.stat(name or ".", dir_fd=base, follow_symlinks=False).st_dev)
-        writer = TarWriter(out, devices)
-        if not name:
-            writer.add_below(base, "")
-        elif _follows(path):
-            writer.add(base, ".", name)
-        else:
-            writer.add(base, name, name)
-        writer.close()
+        with TarWriter(out, devices) as writer:
+            if not name:
+                writer.add_below(base, "")
+            elif _follows(path):
+                writer.add(base, ".", name)
+            else:
+                writer.add(base, name, name)
     finally:
         os.close(base)
 

@@ -32,11 +32,13 @@ class Health:
         self._execs = execs
         self._events = events
         self._clock = clock
+        self._running: set[str] = set()
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._changed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def watch(self, container: Container) -> None:
         """The container runs, now or since before a restart of shoald: probe it, if it has a check."""
+        self._running.add(container.id)
         check = check_of(container.config)
         if check is None:
             return
@@ -46,7 +48,8 @@ class Health:
         self._loops[container.id] = spawn(self._probe_all(container.id, check), name=f"health {container.name}")
 
     def forget(self, container_id: str) -> None:
-        """The container does not run any more."""
+        """The container does not run any more, whatever its record still says."""
+        self._running.discard(container_id)
         loop = self._loops.pop(container_id, None)
         if loop is not None:
             loop.cancel()
@@ -64,7 +67,7 @@ class Health:
         while True:
             changed = self._changed[container_id]
             container = self._records.find(container_id)
-            if container is None or not container.is_running:
+            if container is None or container_id not in self._running:
                 raise FailedPrecondition("the container ended before it was healthy")
             health = container.state.health
             if check_of(container.config) is None or (health is not None and health.status == HEALTHY):
@@ -78,7 +81,7 @@ class Health:
         while True:
             changed = self._changed[container_id]
             container = self._records.find(container_id)
-            if container is None or not container.is_running:
+            if container is None or container_id not in self._running:
                 return
             if container.state.health is not None and container.state.health.status == UNHEALTHY:
                 return
@@ -113,8 +116,7 @@ class Health:
             code, output = -1, str(error)
         finally:
             self._execs.drop(exec_id)
-        current = self._records.find(container.id)
-        if current is None or not current.is_running:
+        if container.id not in self._running:
             return None
         ended = max(self._clock.now(), started + timedelta(microseconds=1))
         return HealthLog(start=timestamp(started), end=timestamp(ended), exit_code=code, output=output)
@@ -138,7 +140,7 @@ class Health:
 
     async def _keep(self, container_id: str, health: HealthState) -> None:
         container = self._records.find(container_id)
-        if container is None or not container.is_running:
+        if container is None or container_id not in self._running:
             return
         old = container.state.health
         container = replace(container, state=replace(container.state, health=health))

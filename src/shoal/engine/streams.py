@@ -8,14 +8,13 @@ from typing import Literal
 
 import msgspec
 
-from shoal import errors
 from shoal.aio.clock import Clock
 from shoal.container.runtime import Runtime
 from shoal.engine.events import Events
 from shoal.engine.lifecycle import Lifecycle
 from shoal.engine.records import Records
 from shoal.engine.waiting import Condition
-from shoal.errors import Conflict, FailedPrecondition, NotFound, ShoalError, Unavailable
+from shoal.errors import Conflict, FailedPrecondition, NotFound, ShoalError, Unavailable, Unimplemented
 from shoal.keeper import logfile
 from shoal.keeper.client import Attachment, KeeperClient
 from shoal.keeper.watch import FolderWatch
@@ -53,7 +52,8 @@ class LiveStreams:
         self._attach = attach
         self._end_stdin = end_stdin
         self._before = before
-        self._left = False
+        self._over = False
+        self._renewed = asyncio.Event()
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
         if self._before is not None:
@@ -65,35 +65,47 @@ class LiveStreams:
                     await self._close_input()
                 else:
                     yield int(stream), data
-            if self._attached.ended or self._left or not await self._again():
+            if self._attached.ended or self._over or not await self._again():
+                await self.aclose()
                 return
 
     async def write(self, data: bytes) -> None:
         """Give it input; waits while the process does not read. What nobody will read any more is dropped."""
-        try:
-            await self._attached.write(data)
-        except Unavailable as error:
-            _log.debug("input that nobody takes: %s", error)
+        await self._send(lambda attached: attached.write(data))
 
     async def close_stdin(self) -> None:
         """No more input will come."""
-        try:
-            await self._attached.close_stdin()
-        except Unavailable as error:
-            _log.debug("input that nobody takes: %s", error)
+        await self._send(lambda attached: attached.close_stdin())
 
     async def aclose(self) -> None:
         """Let go; the process goes on."""
-        self._left = True
+        self._over = True
+        self._renewed.set()
         await self._attached.aclose()
+
+    async def _send(self, send: Callable[[Attachment], Awaitable[None]]) -> None:
+        """To the keeper, or its successor, for which whoever reads the output sees."""
+        while not self._over:
+            renewed = self._renewed
+            try:
+                return await send(self._attached)
+            except Unavailable as error:
+                _log.debug("input that the keeper does not take: %s", error)
+            await renewed.wait()
 
     async def _again(self) -> bool:
         """The keeper went away without a word. What the process writes meanwhile waits for its successor."""
         try:
-            self._attached = await self._attach()
+            attached = await self._attach()
         except ShoalError as error:
             _log.debug("the streams are gone: %s", error)
             return False
+        if self._over:  # left meanwhile
+            await attached.aclose()
+            return False
+        self._attached = attached
+        self._renewed.set()
+        self._renewed = asyncio.Event()
         return True
 
     async def _close_input(self) -> None:
@@ -145,7 +157,8 @@ class Streams:
             await self._runtime.close_stdin(container.id)
 
         attached = await connect()
-        before = self._written(container, stdout=stdout, stderr=stderr) if logs else None
+        now = int(self._clock.now().timestamp() * _NANO)
+        before = _written(container, now, stdout=stdout, stderr=stderr) if logs else None
         self._events.of_container("attach", container)
         return LiveStreams(attached, attach=connect, end_stdin=end_stdin, before=before)
 
@@ -157,7 +170,7 @@ class Streams:
         """
         container = self._records.get(ref)
         if container.host_config.log_config.type == "none":
-            raise errors.Unimplemented("configured logging driver does not support reading")
+            raise Unimplemented("configured logging driver does not support reading")
         return self._lines(container, query)
 
     async def resize(self, ref: str, height: int, width: int) -> None:
@@ -186,13 +199,12 @@ class Streams:
         finally:
             ended.cancel()
 
-    async def _written(self, container: Container, *, stdout: bool, stderr: bool) -> AsyncIterator[tuple[int, bytes]]:
-        """What the log has up to now, as the streams had it."""
-        until = int(self._clock.now().timestamp() * _NANO)
-        query = logfile.LogQuery(until=until)
-        async for line in logfile.read_log(Path(container.log_path), query):
-            if stdout if line.stream is Stream.STDOUT else stderr:
-                yield int(line.stream), line.data
+
+async def _written(container: Container, until: int, *, stdout: bool, stderr: bool) -> AsyncIterator[tuple[int, bytes]]:
+    """What the log has up to that moment (ns since 1970), as the streams had it."""
+    async for line in logfile.read_log(Path(container.log_path), logfile.LogQuery(until=until)):
+        if stdout if line.stream is Stream.STDOUT else stderr:
+            yield int(line.stream), line.data
 
 
 def _line(line: logfile.LogLine) -> Line:

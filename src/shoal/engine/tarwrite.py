@@ -6,6 +6,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Collection
+from types import TracebackType
 from typing import IO
 
 _CAPABILITY = "security.capability"
@@ -41,9 +42,14 @@ class TarWriter:
         for child in sorted(os.listdir(folder)):
             self.add(folder, child, prefix + child)
 
-    def close(self) -> None:
-        """Write the end of the tar."""
-        self._tar.close()
+    def __enter__(self) -> "TarWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the end of the tar, unless it is broken off."""
+        self._tar.__exit__(kind, error, trace)
 
     def _put(self, folder: int, entry: str, info: tarfile.TarInfo, status: os.stat_result) -> None:
         if info.issym():

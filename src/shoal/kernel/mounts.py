@@ -8,6 +8,7 @@ A *view* is a tree of mounts that hangs nowhere: it has a descriptor for its roo
 import ctypes
 import errno
 import os
+import stat
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -75,7 +76,8 @@ def is_mounted(target: Path) -> bool:
 def view(root: MountCall, binds: Sequence[tuple[str, str]] = ()) -> int:
     """The descriptor of a tree that is ``root`` with folders and files of the host bound into it.
 
-    ``binds`` are sources and their places in the tree, outer before inner; one whose place is not there is left out.
+    ``binds`` are sources and their places in the tree, outer before inner; one whose source or place is
+    not there is left out.
     """
     return _in_a_thread_of_its_own(lambda: _view(root, binds))
 
@@ -100,7 +102,7 @@ def _view(root: MountCall, binds: Sequence[tuple[str, str]]) -> int:
     _check(_libc.unshare(_CLONE_NEWNS), "unshare the mounts")
     _check(_libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None), "keep mounts private")
     # Before the stand is covered, in case a source lies there.
-    sources = [(_open_tree(_AT_FDCWD, source), place) for source, place in binds]
+    sources = [(_open_tree(_AT_FDCWD, source), place) for source, place in binds if os.path.exists(source)]
     try:
         _mount(root, _STAND)
         base = os.open(_STAND, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -123,16 +125,10 @@ def _bind(base: int, tree: int, place: str) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     try:
-        moved = _libc.syscall(
-            _SYS_MOVE_MOUNT,
-            tree,
-            ctypes.c_char_p(b""),
-            target,
-            ctypes.c_char_p(b""),
-            _MOVE_FROM_EMPTY | _MOVE_TO_EMPTY,
-        )
-        if moved < 0 and ctypes.get_errno() != errno.ENOTDIR:  # a file where the source is a folder: not a place for it
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), place)
+        if stat.S_ISDIR(os.fstat(target).st_mode) != stat.S_ISDIR(os.fstat(tree).st_mode):
+            return
+        nothing, flags = ctypes.c_char_p(b""), _MOVE_FROM_EMPTY | _MOVE_TO_EMPTY
+        _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, nothing, target, nothing, flags), f"bind to {place}")
     finally:
         os.close(target)
 

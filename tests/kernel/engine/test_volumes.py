@@ -37,7 +37,7 @@ async def _named_and_anonymous() -> None:
         assert "from the image" in out and "Read-only file system" in out
         assert await asyncio.to_thread((data / "new").read_text) == "more\n"
 
-        await node.containers.remove(key, volumes=True)
+        await node.containers.remove(key, force=True, volumes=True)
         left = [volume.name for volume in await node.volumes.list({})]
         assert left == ["web"] and anonymous.name not in left
         sizes = await node.volumes.usage()
