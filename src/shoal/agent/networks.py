@@ -133,7 +133,7 @@ def _records(services: list[ServiceResource]) -> NetworkRecords:
     pointers: list[Pointer] = []
     for service in services:
         tasks = _backends(service)
-        names = [service.name, *service.aliases]
+        names = [service.name, *service.aliases] if service.name else []
         if service.vip:
             vip = (_bare(service.vip),)
             records += (Record(name, vip, ttl=VIP_TTL) for name in names)
@@ -144,6 +144,7 @@ def _records(services: list[ServiceResource]) -> NetworkRecords:
             records += (Record(f"tasks.{name}", tasks, shuffle=True, ttl=TASK_TTL) for name in names)
         for endpoint in service.endpoints:
             address = _bare(endpoint.address)
-            records.append(Record(endpoint.name, (address,), ttl=TASK_TTL))
+            own = [endpoint.name] if service.name else [endpoint.name, *endpoint.aliases]
+            records += (Record(name, (address,), ttl=TASK_TTL) for name in own)
             pointers.append(Pointer(address, endpoint.name))
     return NetworkRecords(tuple(records), tuple(pointers))

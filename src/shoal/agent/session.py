@@ -7,21 +7,25 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import aiohttp
 import msgspec
 
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
+from shoal.errors import Forbidden, Unavailable
 from shoal.objects.node import NodeDescription
 from shoal.objects.task import TaskStatus
 from shoal.wire.cluster import (
     Applied,
     Assignments,
+    AttachNetwork,
+    DetachNetwork,
     FromAgent,
     Heartbeat,
     Hello,
+    NetworkAttached,
     StatusReport,
     StatusTaken,
     StatusUpdate,
@@ -35,6 +39,8 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
 _MESSAGE_LIMIT = 256 * 1024 * 1024
 # States that come together go out together.
 _GATHER = 0.002
+# How long a manager may take to answer a question, in seconds.
+_ANSWER = 5.0
 
 
 class ManagerSession:
@@ -64,11 +70,51 @@ class ManagerSession:
         self._sent: dict[int, dict[str, TaskStatus]] = {}
         self._number = 0
         self._wake = asyncio.Event()
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._asked: dict[int, asyncio.Future[NetworkAttached]] = {}
+        self._left: set[str] = set()
 
     def report(self, task_id: str, status: TaskStatus) -> None:
         """A task's state has changed; it goes out soon, and again if the manager is lost before it has it."""
         self._pending[task_id] = status
         self._wake.set()
+
+    async def attach(self, container_id: str, name: str, network_id: str, aliases: Sequence[str]) -> str:
+        """Ask for a plain container's place on a network; the id of the task that stands for it. Raises Unavailable
+        without a manager in reach, InvalidArgument with the manager's reason."""
+        if self._socket is None:
+            raise Unavailable("no manager of the swarm can be reached: the network has no addresses to give")
+        self._number += 1
+        answer: asyncio.Future[NetworkAttached] = asyncio.get_running_loop().create_future()
+        self._asked[self._number] = answer
+        asked = AttachNetwork(
+            number=self._number, container_id=container_id, name=name, network_id=network_id, aliases=list(aliases)
+        )
+        try:
+            await self._send(self._socket, asked)
+            async with asyncio.timeout(_ANSWER):
+                attached = await answer
+        except (ConnectionError, TimeoutError) as error:
+            raise Unavailable("the swarm's manager does not answer") from error
+        finally:
+            self._asked.pop(asked.number, None)
+        if attached.error:
+            raise Forbidden(attached.error)
+        return attached.task_id
+
+    async def detach(self, task_id: str) -> None:
+        """A plain container has left its network; without a manager in reach it is told at the next session."""
+        self._left.add(task_id)
+        await self._tell_left()
+
+    async def _tell_left(self) -> None:
+        while self._left and self._socket is not None:
+            task_id = next(iter(self._left))
+            try:
+                await self._send(self._socket, DetachNetwork(task_id=task_id))
+            except ConnectionError:
+                return
+            self._left.discard(task_id)
 
     async def run(self) -> None:
         """Hold sessions, one after the other, until cancelled."""
@@ -112,12 +158,18 @@ class ManagerSession:
                         senders.append(spawn(self._beat(socket, period / 1e9), name="heartbeats to the manager"))
                         senders.append(spawn(self._reports(socket), name="reports to the manager"))
                         self._wake.set()
+                        self._socket = socket
+                        await self._tell_left()
+                    case NetworkAttached(number=number) as attached:
+                        if (waiting := self._asked.get(number)) is not None and not waiting.done():
+                            waiting.set_result(attached)
                     case Assignments() as assignments:
                         await self._assign(assignments)
                         await self._send(socket, Applied(version=assignments.version))
                     case StatusTaken(number=number):
                         self._sent.pop(number, None)
         finally:
+            self._socket = None
             await cancel(*senders)
             for sent in self._sent.values():
                 for task_id, status in sent.items():

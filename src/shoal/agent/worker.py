@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from shoal.agent.attachments import Attachments
 from shoal.agent.controller import Controller
 from shoal.agent.networks import cluster_networks
 from shoal.agent.runner import Runner
@@ -57,6 +58,7 @@ class Worker:
         self._statuses: dict[str, TaskStatus] = {}
         self._runners: dict[str, Runner] = {}
         self._lock = asyncio.Lock()
+        self._attachments = Attachments()
 
     async def declare(self) -> None:
         """Read the snapshot on disk, and say what the swarm's networks were; no task is touched yet."""
@@ -73,6 +75,14 @@ class Worker:
 
     def _networks(self) -> ClusterNetworks:
         return cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu)
+
+    async def attached(self, task_id: str) -> list[str]:
+        """The addresses of a plain container's attachment, once they and its network are here."""
+        return await self._attachments.wait(task_id)
+
+    def attachments_of(self, container_id: str) -> list[str]:
+        """The tasks that stand for a plain container's attachments."""
+        return self._attachments.of(container_id)
 
     def statuses(self) -> dict[str, TaskStatus]:
         """The last state of each task here, for a manager that may have missed it."""
@@ -98,7 +108,9 @@ class Worker:
             await self._tell_networks(self._networks())
         except ShoalError:
             _log.exception("the swarm's networks could not be made as wanted")
-        tasks = {r.task.id: r.task for r in self._resources.values() if isinstance(r, TaskResource)}
+        given = [r.task for r in self._resources.values() if isinstance(r, TaskResource)]
+        tasks = {task.id: task for task in given if task.spec.network_attachment_spec is None}
+        self._attachments.offer({t.id: t for t in given if t.spec.network_attachment_spec is not None})
         for task_id in [key for key in self._runners if key not in tasks]:
             runner = self._runners.pop(task_id)
             spawn(self._forget(task_id, runner), name=f"remove task {task_id}")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import web
 
@@ -17,6 +17,8 @@ from shoal.version import API_VERSION, VERSION
 
 _log = logging.getLogger(__name__)
 
+Routes: TypeAlias = Sequence[web.RouteDef]
+
 _BODY_LIMIT: Final = 16 * 1024 * 1024
 _HEADERS: Final = {
     "Api-Version": API_VERSION,
@@ -26,7 +28,7 @@ _HEADERS: Final = {
 }
 
 
-def build_app(routes: Sequence[web.RouteDef], *, body_limit: int = _BODY_LIMIT) -> web.Application:
+def build_app(routes: Routes, *, body_limit: int = _BODY_LIMIT) -> web.Application:
     """An application that serves ``routes``, each under ``/`` and under ``/v1.24`` to the newest version.
 
     Bodies that are read as a whole may have ``body_limit`` bytes; streamed ones (images, archives) any number.

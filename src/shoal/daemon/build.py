@@ -3,8 +3,10 @@
 import asyncio
 import hashlib
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from shoal.aio.clock import Clock
 from shoal.container import host
@@ -44,6 +46,7 @@ from shoal.keeper.watch import FolderWatch
 from shoal.kernel import netns
 from shoal.localdb.localdb import LocalDB
 from shoal.network.reconciler import Reconciler
+from shoal.objects.network import Network
 from shoal.version import VERSION
 
 
@@ -57,6 +60,7 @@ class Node:
     containerd: ContainerdSupervisor | None
     client: Containerd
     registry: Registry
+    names: "Names"
 
 
 async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> Node:
@@ -75,13 +79,13 @@ async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> N
             starting.create_task(supervisor.start())
     socket = config.containerd or str(supervisor.socket if supervisor else "")
     client = Containerd(socket.removeprefix("unix://"))
-    engine, reconciler, registry = await _build_engine(config, clock, client, keeper, prefer_offline)
-    return Node(engine, reconciler, keeper, supervisor, client, registry)
+    engine, reconciler, registry, names = await _build_engine(config, clock, client, keeper, prefer_offline)
+    return Node(engine, reconciler, keeper, supervisor, client, registry, names)
 
 
 async def _build_engine(
     config: Config, clock: Clock, client: Containerd, keeper: KeeperSupervisor, prefer_offline: bool
-) -> tuple[Engine, Reconciler, Registry]:
+) -> tuple[Engine, Reconciler, Registry, "Names"]:
     containers_root = config.data_root / "containers"
     db = await LocalDB.open(config.data_root / "node.db")
     snapshots = Snapshots(client, snapshotter=await client.snapshotter())
@@ -139,13 +143,14 @@ async def _build_engine(
         netns_root=netns.BASE,
         cgroup_parent=config.cgroup_parent,
     )
+    names = Names(local_networks, networks)
     containers = Containers(
         records=records,
         lifecycle=lifecycle,
         runtime=runtime,
         images=images,
         volumes=volumes,
-        networks=Names(local_networks, networks),
+        networks=names,
         events=events,
         clock=clock,
         containers_root=containers_root,
@@ -203,7 +208,7 @@ async def _build_engine(
         discovery=discovery,
         attachments=attachments,
     )
-    return engine, reconciler, registry
+    return engine, reconciler, registry, names
 
 
 def _engine_id(path: Path) -> str:
@@ -220,19 +225,29 @@ def owner_of(config: Config) -> str:
     return "shoal-" + hashlib.sha256(str(config.data_root).encode()).hexdigest()[:6]
 
 
+class SwarmNetworks(Protocol):
+    """Where the swarm's networks are known."""
+
+    def networks(self) -> Iterable[Network]:
+        """All of them on a manager, those that are here on a worker."""
+        ...
+
+
 class Names:
     """Networks by what users call them: the node's own before the swarm's."""
 
     def __init__(self, local: LocalNetworks, networks: NodeNetworks) -> None:
         self._local = local
         self._networks = networks
+        self.swarm: SwarmNetworks | None = None
 
     def find(self, text: str) -> tuple[str, str]:
         """The id and the name. Raises NotFound."""
         try:
             found = self._local.get("bridge" if text == "default" else text)
         except NotFound:
-            for network in self._networks.cluster.networks.values():
+            known = self.swarm.networks() if self.swarm else self._networks.cluster.networks.values()
+            for network in known:
                 if text in (network.id, network.name):
                     return network.id, network.name
             raise

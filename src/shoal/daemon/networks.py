@@ -29,15 +29,9 @@ class Networks:
         self._attachments = attachments
         self._swarm = swarm
 
-    def _of_swarm(self) -> Sequence[Network]:
-        """A manager knows all of them, a worker those that it has."""
-        if self._swarm.manager is not None:
-            return self._swarm.manager.networks.list()
-        return list(self._engine.networks.cluster.networks.values())
-
     async def list(self) -> Sequence[NetworkAnswer]:
         local = [_of_local(network) for network in self._engine.local_networks.all()]
-        return local + [_of_network(network) for network in self._of_swarm()]
+        return local + [_of_network(network) for network in self._swarm.networks()]
 
     async def in_use(self) -> Collection[str]:
         return {
@@ -61,7 +55,7 @@ class Networks:
 
     def _find(self, ref: str, scope: str = "") -> tuple[LocalNetwork | None, Network | None]:
         """Exact matches go before beginnings of ids, and the node's own networks before the swarm's."""
-        swarm = self._of_swarm() if scope != "local" else []
+        swarm = self._swarm.networks() if scope != "local" else []
         local = self._engine.local_networks.all() if scope != "swarm" else []
         for own in local:
             if ref in (own.id, own.name):
@@ -86,7 +80,7 @@ class Networks:
             control = self._swarm.control()
             made = await control.networks.create(_spec(request))
             return NetworkCreated(id=made.id)
-        if any(network.name == request.name for network in self._of_swarm()):
+        if any(network.name == request.name for network in self._swarm.networks()):
             raise Conflict(f"network with name {request.name} already exists")
         local = await self._engine.local_networks.create(
             LocalNetwork(

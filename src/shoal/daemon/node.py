@@ -5,14 +5,11 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from aiohttp import web
-
 from shoal.aio.clock import Clock
-from shoal.api.app import build_app
+from shoal.api.app import Routes, build_app
 from shoal.api.routes import containers, exec, images, networks, nodes, secrets, services, swarm, system, tasks, volumes
 from shoal.api.server import ApiServer, Listener, parse_listener
 from shoal.container import cgroups
@@ -69,6 +66,8 @@ class NodeDaemon:
             logs=SwarmLogs(records=engine.records, streams=engine.streams, events=engine.events),
             clock=clock,
         )
+        engine.lifecycle.attacher = self._swarm
+        node.names.swarm = self._swarm
         await engine.declare()
         await engine.local_networks.load(bip=config.bip, bridge=config.bridge, mtu=config.mtu)
         await self._swarm.declare()
@@ -84,7 +83,7 @@ class NodeDaemon:
         )
         await self._server.start()
 
-    async def _routes(self, node: Node) -> Sequence[web.RouteDef]:
+    async def _routes(self, node: Node) -> Routes:
         assert self._swarm is not None
         address = self._config.containerd or str(node.containerd.socket if node.containerd else "")
         about = System(

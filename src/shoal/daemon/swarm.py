@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,15 @@ from shoal.aio.tasks import cancel, spawn
 from shoal.daemon.swarm_events import report
 from shoal.daemon.swarm_logs import SwarmLogs, TaskLine
 from shoal.engine.engine import Engine
-from shoal.errors import Conflict, InvalidArgument, Unavailable, Unimplemented
+from shoal.errors import Conflict, InvalidArgument, NotFound, Unavailable, Unimplemented
 from shoal.kernel.routes import host_routes, mtu_of, underlays
 from shoal.manager.control.cluster import Rotation
 from shoal.manager.found import FoundingRequest, found
 from shoal.manager.manager import Manager
 from shoal.objects.cluster import ClusterSpec
+from shoal.objects.container import Container
 from shoal.objects.ids import NodeId
+from shoal.objects.network import Network
 from shoal.objects.node import (
     EngineDescription,
     EnginePlugin,
@@ -53,6 +55,8 @@ from shoal.wire.docker.swarm import RemoteManager, SwarmInfo, SwarmInit, SwarmJo
 _log = logging.getLogger(__name__)
 
 PORT = 2377
+# How long an address for a plain container may take, in seconds.
+_ATTACH_SECONDS = 10
 _NO_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
     "and try again."
@@ -251,6 +255,12 @@ class Swarm:
                 ):
                     await self._clock.sleep(0.005)
 
+    def networks(self) -> Sequence[Network]:
+        """The swarm's networks: all of them on a manager, those that are here on a worker."""
+        if self.manager is not None:
+            return self.manager.networks.list()
+        return list(self._engine.networks.cluster.networks.values())
+
     def info(self) -> SwarmInfo:
         """Where this node stands (``/info``)."""
         membership = self.membership
@@ -289,6 +299,22 @@ class Swarm:
     async def unlock(self, key: str) -> None:
         """Raises Conflict: there is nothing to unlock."""
         raise Conflict("swarm is not locked")
+
+    async def attach(self, container: Container, network_id: str) -> Sequence[str]:
+        """A plain container's addresses on a network of the swarm (:class:`shoal.engine.lifecycle.Attacher`)."""
+        if self._line is None or self._worker is None:
+            raise NotFound(f"network {network_id} not found")
+        settings = next(s for s in container.networks.values() if s.network_id == network_id)
+        aliases = [*(settings.aliases or []), container.short_id]
+        task_id = await self._line.attach(container.id, container.name, network_id, aliases)
+        async with asyncio.timeout(_ATTACH_SECONDS):
+            return await self._worker.attached(task_id)
+
+    async def detach(self, container_id: str) -> None:
+        """A plain container has left the swarm's networks."""
+        if self._line is not None and self._worker is not None:
+            for task_id in self._worker.attachments_of(container_id):
+                await self._line.detach(task_id)
 
     def describe(self) -> NodeDescription:
         """This machine, for the swarm."""

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from shoal.engine.discovery import Discovery
 from shoal.engine.events import Events
 from shoal.engine.lifecycle import Lifecycle
-from shoal.engine.networks import NodeNetworks, Want
+from shoal.engine.networks import NodeNetworks
 from shoal.engine.records import Records
 from shoal.errors import Forbidden, InvalidArgument
 from shoal.objects.container import Endpoint, EndpointSettings
@@ -39,13 +39,14 @@ class Attachments:
                 raise InvalidArgument(f"container cannot be connected to network {name}")
             if name in container.networks:
                 raise Forbidden(f"endpoint with name {container.name} already exists in network {name}")
+            networks = {key: value for key, value in container.networks.items() if key != "none"}
+            container = replace(container, networks={**networks, name: wanted})
             if container.is_running:
-                sandbox = await self._networks.connect(container.id, _want(network_id, wanted))
+                want = await self._lifecycle.want(container, name)
+                sandbox = await self._networks.connect(container.id, want)
                 container = await self._records.put(replace(container, sandbox=sandbox))
                 await self._discovery.serve(container, sandbox, str(self._lifecycle.netns_path(sandbox)))
-            networks = {**container.networks, name: wanted}
-            networks.pop("none", None)
-            await self._records.put(replace(container, networks=networks))
+            await self._records.put(container)
         self._events.emit("network", "connect", network_id, {"container": container.id, "name": name, "type": "bridge"})
 
     async def disconnect(self, network_id: str, name: str, ref: str, *, force: bool) -> None:
@@ -74,14 +75,3 @@ class Attachments:
                 if endpoint.network_id == network_id:
                     found[sandbox_id] = (container.name if container else sandbox_id, endpoint)
         return found
-
-
-def _want(network_id: str, settings: EndpointSettings) -> Want:
-    asked = settings.ipam_config
-    addresses = (asked.ipv4_address, asked.ipv6_address) if asked else ()
-    return Want(
-        network_id=network_id,
-        addresses=tuple(address for address in addresses if address),
-        aliases=tuple(settings.aliases or ()),
-        mac=settings.mac_address,
-    )

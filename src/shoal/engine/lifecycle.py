@@ -10,8 +10,9 @@ import logging
 import shutil
 import signal
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from msgspec.structs import replace
 
@@ -43,6 +44,18 @@ _log = logging.getLogger(__name__)
 _STOP_SECONDS = 10
 # Between restarts by a container's own policy: 100 ms, doubled each time, and from the beginning after 10 s of running.
 _BACKOFF_FIRST, _BACKOFF_LAST, _BACKOFF_RESET = 0.1, 60.0, 10.0
+
+
+class Attacher(Protocol):
+    """Gets plain containers onto the swarm's attachable networks."""
+
+    async def attach(self, container: Container, network_id: str) -> Sequence[str]:
+        """The addresses that the swarm gives, ``10.0.0.4/24``; the network is here when this returns."""
+        ...
+
+    async def detach(self, container_id: str) -> None:
+        """The container has left all of the swarm's networks; one that was on none is no error."""
+        ...
 
 
 class Lifecycle:
@@ -86,7 +99,8 @@ class Lifecycle:
         self._restarts: dict[str, asyncio.Task[None]] = {}
         self._backoff: dict[str, float] = {}
         self.waiters = Waiters()
-        self.on_auto_remove: Callable[[str], Awaitable[None]] | None = None
+        self.on_auto_remove: Callable[[str], Coroutine[Any, Any, None]] | None = None
+        self.attacher: Attacher | None = None
         self.on_started: list[Callable[[Container], Awaitable[None]]] = []
         self.on_ended: list[Callable[[str], None]] = []
 
@@ -160,7 +174,10 @@ class Lifecycle:
         code = 127 if "no such file or directory" in text or "executable file not found" in text else 128
         code = 126 if "permission denied" in text else code
         state = replace(container.state, status="created", running=False, pid=0, exit_code=code, error=text)
-        await self._records.put(replace(self._records.get(container_id), state=state))
+        container = await self._records.put(replace(self._records.get(container_id), state=state))
+        if container.host_config.auto_remove and self.on_auto_remove is not None:
+            # Its own task: whoever starts the container holds the lock that a removal needs.
+            spawn(self.on_auto_remove(container_id), name=f"remove {container.name}")
 
     async def _plug(self, container: Container) -> tuple[Container, str]:
         """The container's sandbox, and the network namespace for the runtime."""
@@ -172,16 +189,7 @@ class Lifecycle:
             if not other.is_running:
                 raise Conflict(f"cannot join network of a non running container: {other.id}")
             return container, f"/proc/{other.state.pid}/ns/net"
-        wants = [
-            Want(
-                network_id=settings.network_id,
-                addresses=_asked_addresses(container, name),
-                aliases=tuple(settings.aliases or ()),
-                mac=(settings.mac_address or container.config.mac_address or ""),
-            )
-            for name, settings in container.networks.items()
-            if name != "none"
-        ]
+        wants = [await self.want(container, name) for name in container.networks if name != "none"]
         sandbox = await self._networks.plug(
             container.id,
             netns=self._netns_name(container),
@@ -194,6 +202,20 @@ class Lifecycle:
         path = str(self.netns_path(sandbox))
         await self._discovery.serve(container, sandbox, path)
         return container, path
+
+    async def want(self, container: Container, name: str) -> Want:
+        """What the container wants of one of its networks. On one of the swarm's a plain container gets its addresses
+        from the swarm's manager, a task has brought its own. Raises Unavailable, Forbidden."""
+        settings = container.networks[name]
+        addresses = _asked_addresses(container, name)
+        if not container.task_id and not self._networks.is_local(settings.network_id) and self.attacher is not None:
+            addresses = tuple(await self.attacher.attach(container, settings.network_id))
+        return Want(
+            network_id=settings.network_id,
+            addresses=addresses,
+            aliases=tuple(settings.aliases or ()),
+            mac=(settings.mac_address or container.config.mac_address or ""),
+        )
 
     def _netns_name(self, container: Container) -> str:
         """The container's name, unless something else there is called so."""
@@ -421,6 +443,8 @@ class Lifecycle:
         except (NotFound, FailedPrecondition) as error:
             _log.debug("the task of %s: %s", container.name, error)
         await self._networks.unplug(container.id)
+        if self.attacher is not None and not container.task_id:
+            await self.attacher.detach(container.id)
         await self._keeper.close(container.id)
         await self._volumes.unmount(container)
 

@@ -110,6 +110,10 @@ class NodeNetworks:
                 self._gateway_bridge = None
             await self._apply([HOST_PART])
 
+    def is_local(self, network_id: str) -> bool:
+        """Whether a network is this node's own, rather than the swarm's."""
+        return network_id in self._node.bridges
+
     def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
         """The subnets of this node's own networks."""
         return [pool.subnet for pools in self._pools.values() for pool in pools]
@@ -334,8 +338,10 @@ class NodeNetworks:
         self._node = replace(self._node, overlays=self._overlays_in_use())
 
     def _overlays_in_use(self) -> dict[str, OverlayNetwork]:
+        """Those of the swarm that sandboxes here are on; one that the swarm has removed stays until the last is off."""
         used = {endpoint.network_id for sandbox in self._sandboxes.values() for endpoint in sandbox.endpoints}
-        return {key: overlay for key, overlay in self._cluster.overlays.items() if key in used}
+        known = {**self._node.overlays, **self._cluster.overlays}
+        return {key: overlay for key, overlay in known.items() if key in used}
 
     def _parts_of(self, sandbox_id: str, sandbox: Sandbox) -> list[str]:
         parts = [sandbox_part(sandbox_id)]

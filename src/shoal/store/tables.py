@@ -48,8 +48,8 @@ class Tables:
         if (name := name_of(obj)) is not None:
             self.by_name[kind][name] = obj.id
         if isinstance(obj, Task):
-            for index, key in ((self.by_service, obj.service_id), (self.by_node, obj.node_id)):
-                if key:
+            for index, key in _owners_in(self, obj):
+                if key is not None:
                     index.setdefault(key, {})[obj.id] = None
 
     def remove(self, kind: type[Stored], key: str) -> None:
@@ -60,8 +60,8 @@ class Tables:
         if (name := name_of(old)) is not None and self.by_name[kind].get(name) == key:
             del self.by_name[kind][name]
         if isinstance(old, Task):
-            for index, owner in ((self.by_service, old.service_id), (self.by_node, old.node_id)):
-                if owner and (members := index.get(owner)) is not None:
+            for index, owner in _owners_in(self, old):
+                if owner is not None and (members := index.get(owner)) is not None:
                     members.pop(key, None)
                     if not members:
                         del index[owner]
@@ -73,3 +73,8 @@ class Tables:
             task = table[key]
             assert isinstance(task, Task)
             yield task
+
+
+def _owners_in(tables: Tables, task: Task) -> tuple[tuple[dict[str, dict[str, None]], str | None], ...]:
+    """The indexes that a task stands in: tasks of no service, plain containers on a network, under the empty id."""
+    return (tables.by_service, task.service_id or ""), (tables.by_node, task.node_id or None)

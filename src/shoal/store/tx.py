@@ -42,7 +42,7 @@ class View(Protocol):
         ...
 
     def tasks_of_service(self, service_id: str) -> list[Task]:
-        """The tasks that a service has, the ended ones too."""
+        """The tasks that a service has, the ended ones too; under the empty id those of none: plain containers."""
         ...
 
     def tasks_of_node(self, node_id: str) -> list[Task]:

@@ -67,7 +67,10 @@ class EndpointRecord(Message, frozen=True, tag="endpoint"):
 
 
 class ServiceResource(Message, frozen=True, tag="service"):
-    """A service as one network sees it: its name, its VIP (none with DNS round robin) and every endpoint."""
+    """A service as one network sees it: its name, its VIP (none with DNS round robin) and every endpoint.
+
+    Plain containers on the network come as one service without a name.
+    """
 
     network_id: str
     service_id: str
@@ -150,6 +153,30 @@ class Applied(Message, frozen=True, tag="applied"):
     version: int
 
 
+class AttachNetwork(Message, frozen=True, tag="attach"):
+    """A plain container of the node wants onto an attachable network; answered by :class:`NetworkAttached`."""
+
+    number: int
+    container_id: str
+    name: str
+    network_id: str
+    aliases: list[str]
+
+
+class DetachNetwork(Message, frozen=True, tag="detach"):
+    """A plain container has left the network that this task stood for."""
+
+    task_id: str
+
+
+class NetworkAttached(Message, frozen=True, tag="attached"):
+    """The task that stands for the attachment, whose addresses come with it in a later version; or why not."""
+
+    number: int
+    task_id: str = ""
+    error: str = ""
+
+
 class Welcome(Message, frozen=True, tag="welcome"):
     """The dispatcher's first message; ``heartbeat_period`` in nanoseconds."""
 
@@ -173,8 +200,8 @@ class StatusTaken(Message, frozen=True, tag="taken"):
     number: int
 
 
-FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied
-FromManager: TypeAlias = Welcome | Assignments | StatusTaken
+FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied | AttachNetwork | DetachNetwork
+FromManager: TypeAlias = Welcome | Assignments | StatusTaken | NetworkAttached
 
 _encoder = msgspec.msgpack.Encoder()
 _from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
