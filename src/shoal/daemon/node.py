@@ -10,10 +10,23 @@ from pathlib import Path
 
 from shoal.aio.clock import Clock
 from shoal.api.app import Routes, build_app
-from shoal.api.routes import containers, exec, images, networks, nodes, secrets, services, swarm, system, tasks, volumes
+from shoal.api.routes import (
+    containers,
+    exec,
+    images,
+    networks,
+    nodes,
+    secrets,
+    services,
+    swarm,
+    system,
+    tasks,
+    topology,
+    volumes,
+)
 from shoal.api.server import ApiServer, Listener, parse_listener
 from shoal.container import cgroups
-from shoal.daemon.build import Node, build_node
+from shoal.daemon.build import Node, build_node, owner_of
 from shoal.daemon.config import Config
 from shoal.daemon.containers import ContainerParts
 from shoal.daemon.images import Images
@@ -24,6 +37,7 @@ from shoal.daemon.system import System
 from shoal.errors import ShoalError
 from shoal.network.describe import parts
 from shoal.network.node import NodeNetwork
+from shoal.observe.topology import read_topology
 from shoal.pki import contexts
 
 _log = logging.getLogger(__name__)
@@ -110,6 +124,7 @@ class NodeDaemon:
             *exec.routes(engine.execs),
             *images.routes(image_backend),
             *volumes.routes(engine.volumes),
+            *topology.routes(lambda: read_topology(node.reconciler, owner_of(self._config))),
         ]
 
     def _listeners(self) -> list[Listener]:

@@ -1,6 +1,7 @@
 """The process ``shoald``: start in order, say when it is ready, run until a signal, end in order."""
 
 import asyncio
+import fcntl
 import logging
 import os
 import signal
@@ -37,12 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(config: Config) -> int:
     level = logging.DEBUG if config.debug else _LEVELS.get(config.log_level, logging.INFO)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    lock = _lock(config.data_root)
     _claim(config.pidfile)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(config))
     finally:
         config.pidfile.unlink(missing_ok=True)
+        os.close(lock)
     return 0
 
 
@@ -80,6 +83,18 @@ def notify(state: str) -> None:
 def _check_machine() -> None:
     if os.geteuid() != 0:
         raise Forbidden("shoald needs to be started with root privileges; start it with sudo")
+
+
+def _lock(data_root: Path) -> int:
+    """Hold the data root against a second daemon; the kernel lets go of it however this process ends."""
+    data_root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    lock = os.open(data_root / "shoald.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        raise Conflict(f"another shoald is using {data_root}: stop it, or choose another --data-root") from error
+    return lock
 
 
 def _claim(pidfile: Path) -> None:

@@ -169,6 +169,7 @@ class Swarm:
                 await self._worker.clear()
                 self._worker = None
             await self._engine.local_networks.remove_gateway_bridge()
+            await self._engine.networks.settle()
             await self._forget()
 
     @property

@@ -36,7 +36,8 @@ class Discovery:
                 addresses = tuple(str(ipaddress.ip_interface(a).ip) for a in endpoint.addresses)
                 await self._put(endpoint.network_id, container.id, _of_container(names, addresses))
         zone = Zone(networks=networks, upstreams=self._resolver.upstreams(container.host_config.dns or ()))
-        await self._keeper.serve(Served(container.id, netns_path, zone))
+        port = sandbox.dns_port or 53
+        await self._keeper.serve(Served(container.id, netns_path, zone, udp_port=port, tcp_port=port))
         self._served.add(container.id)
 
     async def leave(self, container_id: str, network_id: str) -> None:

@@ -7,6 +7,7 @@ away: nobody who waits for a result has to wait for the cleaning.
 
 import asyncio
 import logging
+import secrets
 import shutil
 import signal
 from collections import defaultdict
@@ -197,6 +198,7 @@ class Lifecycle:
             wants=wants,
             ports=published(container.config, container.host_config),
             on_mesh=bool(container.sandbox and container.sandbox.uses_mesh),
+            dns_port=_dns_port() if any(answers(name) for name in container.networks) else 0,
         )
         container = await self._records.put(replace(container, sandbox=sandbox))
         path = str(self.netns_path(sandbox))
@@ -466,6 +468,12 @@ class Lifecycle:
         await cancel(*self._watches.values(), *self._restarts.values())
         for cleanup in list(self._cleanups.values()):
             await asyncio.shield(cleanup)
+
+
+def _dns_port() -> int:
+    """A port for the sandbox's resolver: in a namespace of its own any of the upper ones is free; a random one keeps
+    out of the way of whatever the container itself wants to listen on."""
+    return 49152 + secrets.randbelow(16384)
 
 
 def _asked_addresses(container: Container, name: str) -> tuple[str, ...]:

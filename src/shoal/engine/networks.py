@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from msgspec.structs import replace as replace_struct
+
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.ports import HostPorts
 from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, ShoalError
@@ -128,10 +130,12 @@ class NodeNetworks:
         ports: Sequence[PublishedPort] = (),
         on_mesh: bool = False,
         gateway: bool = True,
+        dns_port: int = 0,
     ) -> Sandbox:
         """A new sandbox on these networks, in this order: eth0, eth1, …
 
         One with overlay networks is plugged into docker_gwbridge as well, its way out (unless ``gateway`` is false).
+        At ``dns_port`` the keeper will answer what the sandbox asks of 127.0.0.11.
         Raises NotFound for an unknown network, Conflict for an address or port that is taken; then nothing is left.
         """
         async with self._lock:
@@ -143,7 +147,9 @@ class NodeNetworks:
                 for number, want in enumerate(wants):
                     endpoints.append(self._endpoint(want, f"eth{number}"))
                 published = self.host_ports.take(sandbox_id, ports)
-                sandbox = Sandbox(netns=netns, endpoints=endpoints, ports=published, uses_mesh=on_mesh)
+                sandbox = Sandbox(
+                    netns=netns, endpoints=endpoints, ports=published, uses_mesh=on_mesh, dns_port=dns_port
+                )
                 self._add(sandbox_id, owner, sandbox)
                 await self._apply(self._parts_of(sandbox_id, sandbox))
             except BaseException:
@@ -210,6 +216,10 @@ class NodeNetworks:
             self._node = replace(self._node, overlays=self._overlays_in_use())
             if changed:
                 await self._apply(sorted(changed))
+
+    async def settle(self) -> None:
+        """Return once the kernel has really removed what was unplugged."""
+        await self._reconciler.settle()
 
     async def description(self) -> NodeNetwork:
         """What is wanted at the moment."""
@@ -324,6 +334,7 @@ class NodeNetworks:
             endpoints=tuple(_plugged(e) for e in sandbox.endpoints),
             publications=tuple(_publications(sandbox)),
             on_mesh=sandbox.uses_mesh,
+            dns=(sandbox.dns_port, sandbox.dns_port) if sandbox.dns_port else None,
         )
         self._node = replace(self._node, sandboxes={**self._node.sandboxes, sandbox_id: plugged})
         self._node = replace(self._node, overlays=self._overlays_in_use())
@@ -377,7 +388,7 @@ def _gateway(subnet: str | None, gateway: str | None) -> str:
 
 
 def _with(sandbox: Sandbox, endpoints: list[Endpoint]) -> Sandbox:
-    return Sandbox(netns=sandbox.netns, endpoints=endpoints, ports=sandbox.ports, uses_mesh=sandbox.uses_mesh)
+    return replace_struct(sandbox, endpoints=endpoints)
 
 
 def _plugged(endpoint: Endpoint) -> PlugIn:

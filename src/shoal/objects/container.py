@@ -252,12 +252,14 @@ class PublishedPort(Object, frozen=True):
 
 
 class Sandbox(Object, frozen=True):
-    """A container's network namespace and what is plugged into it; ``netns`` is its name under /run/netns."""
+    """A container's network namespace and what is plugged into it; ``netns`` is its name under /run/netns, ``dns_port``
+    where its resolver really listens (127.0.0.11:53 is led there, so that port 53 is the container's own)."""
 
     netns: str
     endpoints: list[Endpoint] = msgspec.field(default_factory=list)
     ports: list[PublishedPort] = msgspec.field(default_factory=list)
     uses_mesh: bool = False
+    dns_port: int = 0
 
 
 class Container(Object, frozen=True):
