@@ -111,10 +111,22 @@ def _folded(raw: object, kind: Any) -> object:
             folded[name] = _folded(value, type_)
         return folded
     if shape == "list" and isinstance(raw, list):
-        return [_folded(item, inner) for item in raw]
+        return [_folded(_unless_null(item, inner), inner) for item in raw]
     if shape == "dict" and isinstance(raw, dict):
-        return {key: _folded(value, inner) for key, value in raw.items()}
+        return {key: _folded(_unless_null(value, inner), inner) for key, value in raw.items()}
     return raw
+
+
+def _unless_null(value: object, kind: Any) -> object:
+    """In a list or a map Go reads null as the zero value of what it holds."""
+    if value is not None or _nullable(kind):
+        return value
+    zeros: dict[str, object] = {"struct": {}, "list": [], "dict": {}}
+    shape = _shape(kind)[0]
+    return zeros[shape] if shape in zeros else _ZEROS.get(kind)
+
+
+_ZEROS: dict[Any, object] = {str: "", int: 0, float: 0.0, bool: False}
 
 
 @cache

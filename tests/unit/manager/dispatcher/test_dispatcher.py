@@ -1,0 +1,279 @@
+"""Sessions with fake connections: what agents are sent, and what they may say."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.fakes.clock import FakeClock
+from tests.fakes.nodes import a_node
+
+from shoal.aio.tasks import cancel, spawn
+from shoal.errors import Forbidden
+from shoal.manager.dispatcher.dispatcher import Dispatcher, Session
+from shoal.objects.base import timestamp
+from shoal.objects.cluster import Cluster
+from shoal.objects.ids import ClusterId, NodeId, TaskId
+from shoal.objects.node import Node, NodeDescription, NodeStatus
+from shoal.objects.task import Task, TaskStatus
+from shoal.store.backends.memory import MemoryBackend
+from shoal.store.store import Store
+from shoal.store.tx import Tx
+from shoal.wire.cluster import (
+    Assignments,
+    FromManager,
+    Heartbeat,
+    Hello,
+    Resource,
+    StatusReport,
+    StatusTaken,
+    StatusUpdate,
+    Welcome,
+)
+
+HELLO = Hello(description=NodeDescription(hostname="box"), addr="192.0.2.7")
+
+
+class FakeAgent:
+    """The far end of a connection: applies what it is sent as an agent does."""
+
+    def __init__(self) -> None:
+        self.got: list[FromManager] = []
+        self.resources: dict[str, Resource] = {}
+        self.version = 0
+        self.closed = False
+        self.gone = False
+        self.reads = asyncio.Event()
+        self.reads.set()
+
+    async def send(self, message: FromManager) -> None:
+        await self.reads.wait()
+        if self.gone or self.closed:
+            raise ConnectionResetError("gone")
+        self.got.append(message)
+        if isinstance(message, Assignments):
+            assert message.full == (self.version == 0) and message.version == self.version + 1
+            assert message.base == self.version
+            self.version = message.version
+            for key in message.remove:
+                del self.resources[key]
+            self.resources.update({r.key: r for r in message.put})
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+class Rig:
+    def __init__(self, store: Store, clock: FakeClock) -> None:
+        self.store = store
+        self.clock = clock
+        self.dispatcher = Dispatcher(store=store, clock=clock)
+
+    async def join(self, node_id: str) -> tuple[Session, FakeAgent]:
+        agent = FakeAgent()
+        session = await self.dispatcher.serve(node_id, agent, HELLO)
+        await self.turn()
+        return session, agent
+
+    async def turn(self) -> None:
+        """Long enough for changes that are gathered to go out."""
+        await self.clock.advance(0.01)
+
+    async def put(self, *tasks: Task) -> None:
+        def change(tx: Tx) -> None:
+            for task in tasks:
+                tx.create(task) if tx.get(Task, task.id) is None else tx.update(task)
+
+        await self.store.update(change)
+        await self.turn()
+
+    def node(self, node_id: str) -> NodeStatus:
+        node = self.store.view.get(Node, node_id)
+        assert node is not None
+        return node.status
+
+    def state(self, task_id: str) -> str:
+        task = self.store.view.get(Task, task_id)
+        assert task is not None
+        return task.status.state
+
+    async def report(self, session: Session, task_id: str, state: str) -> None:
+        status = TaskStatus(timestamp=timestamp(self.clock.now()), state=state)
+        await self.dispatcher.receive(
+            session, StatusReport(number=1, updates=[StatusUpdate(task_id=task_id, status=status)])
+        )
+
+
+@asynccontextmanager
+async def a_rig() -> AsyncIterator[Rig]:
+    clock = FakeClock()
+    store = await Store.open(backend=MemoryBackend(), clock=clock)
+    rig = Rig(store, clock)
+
+    def change(tx: Tx) -> None:
+        tx.create(Cluster(id=ClusterId("c")))
+        for name in ("n1", "n2"):
+            tx.create(replace(a_node(name), status=NodeStatus(state="unknown")))
+
+    await store.update(change)
+    loops = [spawn(rig.dispatcher.run(), name="run"), spawn(rig.dispatcher.watch_heartbeats(), name="beats")]
+    try:
+        await rig.turn()
+        yield rig
+        assert not any(task.done() for task in loops)
+    finally:
+        await rig.dispatcher.close()
+        await cancel(*loops)
+
+
+def flow(body: Callable[[Rig], Coroutine[Any, Any, None]]) -> None:
+    async def whole() -> None:
+        async with a_rig() as rig:
+            await body(rig)
+
+    asyncio.run(asyncio.wait_for(whole(), 30))
+
+
+def a_task(key: str, node: str, state: str = "assigned") -> Task:
+    return Task(id=TaskId(key), node_id=NodeId(node), status=TaskStatus(state=state))
+
+
+def test_the_whole_first_and_then_the_differences() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.put(a_task("t1", "n1"))
+        _, agent = await rig.join("n1")
+        assert [type(m) for m in agent.got] == [Welcome, Assignments]
+        assert "task/t1" in agent.resources and (rig.node("n1").state, rig.node("n1").addr) == ("ready", "192.0.2.7")
+        await rig.put(a_task("t2", "n1"), a_task("t3", "n2"))
+        last = agent.got[-1]
+        assert isinstance(last, Assignments) and [r.key for r in last.put] == ["task/t2"] and not last.remove
+        await rig.store.update(lambda tx: tx.delete(a_task("t1", "n1")))
+        await rig.turn()
+        assert {key for key in agent.resources if key.startswith("task/")} == {"task/t2"}
+        sent = len(agent.got)
+        await rig.put(a_task("t3", "n2", "running"))
+        assert len(agent.got) == sent
+
+    flow(body)
+
+
+def test_a_stranger_gets_no_session() -> None:
+    async def body(rig: Rig) -> None:
+        with pytest.raises(Forbidden, match="not a member"):
+            await rig.join("n9")
+
+    flow(body)
+
+
+def test_statuses_go_up_only_and_only_for_own_tasks() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.put(a_task("mine", "n1"), a_task("theirs", "n2"))
+        session, agent = await rig.join("n1")
+        await rig.report(session, "mine", "running")
+        assert rig.state("mine") == "running" and isinstance(agent.got[-1], StatusTaken)
+        for lower in ("assigned", "starting", "new"):
+            await rig.report(session, "mine", lower)
+            assert rig.state("mine") == "running"
+        await rig.report(session, "theirs", "failed")
+        assert rig.state("theirs") == "assigned"
+        await rig.report(session, "unheard-of", "failed")
+        await rig.report(session, "mine", "failed")
+        await rig.report(session, "mine", "running")
+        assert rig.state("mine") == "failed"
+
+    flow(body)
+
+
+def test_a_silent_agent_is_down_and_may_come_back() -> None:
+    async def body(rig: Rig) -> None:
+        session, agent = await rig.join("n1")
+        for _ in range(4):
+            await rig.clock.advance(5)
+            await rig.dispatcher.receive(session, Heartbeat())
+        assert rig.node("n1").state == "ready" and not agent.closed
+        await rig.clock.advance(20)
+        assert rig.node("n1").state == "down" and agent.closed
+        assert rig.node("n1").message == "heartbeat failure"
+        await rig.join("n1")
+        assert rig.node("n1").state == "ready"
+
+    flow(body)
+
+
+def test_a_second_session_of_a_node_ends_the_first_without_the_node_going_down() -> None:
+    async def body(rig: Rig) -> None:
+        first, old = await rig.join("n1")
+        _, new = await rig.join("n1")
+        assert old.closed and not new.closed
+        await rig.dispatcher.end(first, "the session ended")
+        assert rig.node("n1").state == "ready"
+        await rig.put(a_task("t", "n1"))
+        assert "task/t" in new.resources and "task/t" not in old.resources
+
+    flow(body)
+
+
+def test_of_two_sessions_that_begin_at_once_one_lives() -> None:
+    async def body(rig: Rig) -> None:
+        agents = [FakeAgent(), FakeAgent()]
+        await asyncio.gather(*(rig.dispatcher.serve("n1", agent, HELLO) for agent in agents))
+        await rig.turn()
+        assert sorted(agent.closed for agent in agents) == [False, True]
+        await rig.put(a_task("t", "n1"))
+        assert ["task/t" in a.resources for a in agents if not a.closed] == [True]
+        assert rig.node("n1").state == "ready"
+
+    flow(body)
+
+
+def test_a_node_that_went_while_it_was_welcomed_does_not_stay_ready() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.join("n1")
+        broken = FakeAgent()
+        broken.gone = True
+        with pytest.raises(ConnectionError):
+            await rig.dispatcher.serve("n1", broken, HELLO)
+        await rig.clock.advance(30)
+        assert rig.node("n1").state == "down"
+
+    flow(body)
+
+
+def test_a_node_that_died_while_no_manager_ran_is_found_out() -> None:
+    async def body(rig: Rig) -> None:
+        node = rig.store.view.get(Node, "n2")
+        assert node is not None
+        await rig.store.update(lambda tx: tx.update(replace(node, status=NodeStatus(state="ready"))))
+        await rig.clock.advance(10)
+        assert rig.node("n2").state == "ready"
+        await rig.clock.advance(20)
+        assert rig.node("n2").state == "down"
+
+    flow(body)
+
+
+def test_a_node_that_reads_slowly_holds_up_no_other_and_gets_the_newest() -> None:
+    async def body(rig: Rig) -> None:
+        _, slow = await rig.join("n1")
+        _, quick = await rig.join("n2")
+        slow.reads.clear()
+        for number in range(5):
+            await rig.put(a_task(f"a{number}", "n1"), a_task(f"b{number}", "n2"))
+        assert len([key for key in quick.resources if key.startswith("task/")]) == 5
+        slow.reads.set()
+        await rig.turn()
+        assert len([key for key in slow.resources if key.startswith("task/")]) == 5
+        assert slow.version <= 3
+
+    flow(body)
+
+
+def test_a_manager_that_goes_leaves_its_nodes_as_they_are() -> None:
+    async def body(rig: Rig) -> None:
+        _, agent = await rig.join("n1")
+        await rig.dispatcher.close()
+        assert agent.closed and rig.node("n1").state == "ready"
+
+    flow(body)
