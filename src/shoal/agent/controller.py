@@ -1,14 +1,16 @@
 """What a task's steps are on this node: the container of the task, through the engine."""
 
+import asyncio
 import logging
 from typing import Protocol
 
 from shoal.agent.container_spec import container_config, host_config, network_settings
+from shoal.aio.tasks import cancel, spawn
 from shoal.engine.containers import Containers
 from shoal.engine.health import Health
 from shoal.engine.images import NodeImages
 from shoal.engine.lifecycle import Lifecycle
-from shoal.errors import Conflict, NotFound, NotModified
+from shoal.errors import Conflict, FailedPrecondition, NotFound, NotModified
 from shoal.objects.container import Container
 from shoal.objects.results import ExitResult
 from shoal.objects.service import PortConfig
@@ -94,7 +96,17 @@ class ContainerController:
 
     async def wait(self) -> ExitResult:
         container = self._container()
-        return await self._containers.wait(container.id, "not-running")
+        ended = self._containers.wait(container.id, "not-running")
+        unhealthy = spawn(self._health.unhealthy(container.id), name=f"health of {container.name}")
+        try:
+            await asyncio.wait([ended, unhealthy], return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return ended.result()
+        finally:
+            ended.cancel()
+            await cancel(unhealthy)
+        await self.shutdown()
+        raise FailedPrecondition("task: unhealthy container")
 
     async def shutdown(self) -> None:
         container = self._find()

@@ -87,6 +87,7 @@ class NodeDaemon:
         await self._swarm.declare()
         await engine.networks.start()
         await engine.lifecycle.restore()
+        await engine.execs.restore()
         self._linked = await asyncio.to_thread(_link_namespaces)
         await self._swarm.start()
         self._server = ApiServer(
@@ -151,6 +152,8 @@ class NodeDaemon:
             return
         engine = node.engine
         engine.events.close()
+        await engine.health.stop()
+        await engine.execs.stop_watching()
         await engine.lifecycle.stop_watching()
         idle = engine.is_idle and (self._swarm is None or self._swarm.membership is None)
         if idle:

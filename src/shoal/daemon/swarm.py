@@ -21,6 +21,7 @@ from shoal.agent.session import ManagerSession
 from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
+from shoal.container import cgroups
 from shoal.daemon.swarm_events import report
 from shoal.daemon.swarm_logs import SwarmLogs, TaskLine
 from shoal.engine.engine import Engine
@@ -170,6 +171,7 @@ class Swarm:
                 self._worker = None
             await self._engine.local_networks.remove_gateway_bridge()
             await self._engine.networks.settle()
+            await asyncio.to_thread(cgroups.remove_empty, self._engine.lifecycle.cgroup_parent)
             await self._forget()
 
     @property

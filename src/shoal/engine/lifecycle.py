@@ -93,7 +93,7 @@ class Lifecycle:
         self._containers_root = containers_root
         self._stdio_root = stdio_root
         self._netns_root = netns_root
-        self._cgroup_parent = cgroup_parent
+        self.cgroup_parent = cgroup_parent
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._cleanups: dict[str, asyncio.Task[None]] = {}
@@ -257,7 +257,7 @@ class Lifecycle:
                 network=network,
                 mounts=[mount for mount in own if mount.destination not in taken] + mounted,
                 pid_of={ref: self._records.get(ref).state.pid for ref in _shared_with(container)},
-                cgroup_parent=self._cgroup_parent,
+                cgroup_parent=self.cgroup_parent,
             ),
             self._spec_host,
         )

@@ -1,12 +1,12 @@
 """What is mounted into a container: ``-v``, ``--mount``, ``--tmpfs`` and the image's volumes, resolved."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from shoal.container import oci
 from shoal.errors import InvalidArgument
-from shoal.objects.container import ContainerConfig, HostConfig, MountPoint
+from shoal.objects.container import Container, ContainerConfig, HostConfig, MountPoint
 from shoal.objects.service import Mount
 
 _MODES = {"ro", "rw", "z", "Z", "nocopy", "rprivate", "private", "rshared", "shared", "rslave", "slave", "cached",
@@ -106,6 +106,28 @@ def _mount(mount: Mount) -> Wanted:
         driver=(driver.name if driver else None) or "",
         driver_options=(driver.options if driver else None) or {},
     )
+
+
+def of_others(host: HostConfig, find: Callable[[str], Container]) -> list[Wanted]:
+    """What ``--volumes-from`` brings: the mounts of other containers, at the same places. Raises NotFound,
+    InvalidArgument."""
+    found: list[Wanted] = []
+    for entry in host.volumes_from or ():
+        ref, _, mode = entry.partition(":")
+        if mode not in ("", "ro", "rw", "z", "Z"):
+            raise InvalidArgument(f"invalid mode for volumes-from: {mode}")
+        for point in find(ref).mounts:
+            found.append(
+                Wanted(
+                    type=point.type,
+                    source=point.name or point.source,
+                    destination=point.destination,
+                    read_only=mode == "ro" or not point.rw,
+                    propagation=point.propagation,
+                    copy=False,
+                )
+            )
+    return found
 
 
 def oci_mounts(points: Iterable[MountPoint], tmpfs: Iterable[Wanted]) -> list[oci.Mount]:
