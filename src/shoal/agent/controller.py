@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Any, Protocol
 
 from shoal.agent.container_spec import container_config, host_config, network_settings
 from shoal.aio.tasks import cancel, spawn
@@ -99,7 +99,8 @@ class ContainerController:
         ended = self._containers.wait(container.id, "not-running")
         unhealthy = spawn(self._health.unhealthy(container.id), name=f"health of {container.name}")
         try:
-            await asyncio.wait([ended, unhealthy], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [ended, unhealthy]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 return ended.result()
         finally:

@@ -88,8 +88,10 @@ class Containers:
         *,
         on_mesh: bool,
     ) -> Container:
-        """A task's container, on networks that the swarm has given it addresses on."""
-        return await self._create(name, config, create.checked(host), networks, task_id=task_id, on_mesh=on_mesh)
+        """A task's container, on networks that the swarm has given it addresses on; without, on the node's bridge."""
+        host = create.checked(host)
+        networks = networks or create.networks_of(host, NetworkingConfig(), self._networks)
+        return await self._create(name, config, host, networks, task_id=task_id, on_mesh=on_mesh)
 
     async def _create(
         self,
@@ -123,6 +125,8 @@ class Containers:
             parent = await self._images.unpack(image)
             await self._runtime.create(key, _blank(), parent=parent, labels={"shoal.name": name}, image=image.id)
             wanted = [m for m in mounts.wanted(container.config, host) if m.type != "tmpfs"]
+            own = {mount.destination for mount in wanted}
+            wanted += [m for m in mounts.of_others(host, self._records.get) if m.destination not in own]
             points = await self._volumes.resolve(wanted, container_id=key)
             container = await self._records.put(replace(container, mounts=points))
         except BaseException:
