@@ -159,7 +159,7 @@ def _snapshot(t: Transcript) -> str:
 
 
 def _differences(t: Transcript, shoald: Shoald, before: str, *, files: bool) -> list[str]:
-    """What has come or gone since. Other engines' cgroups are no business of the lab's."""
+    """What has come or gone since. ``files`` compares for the time without an engine: else its own may be there."""
     was, is_ = json.loads(before), json.loads(_snapshot(t))
     lines = []
     for kind in was:
@@ -168,7 +168,15 @@ def _differences(t: Transcript, shoald: Shoald, before: str, *, files: bool) -> 
         lines += [f"+ {kind}: {thing}" for thing in sorted(set(is_[kind]) - set(was[kind]))]
         if kind not in ("process", "cgroup"):
             lines += [f"- {kind}: {thing}" for thing in sorted(set(was[kind]) - set(is_[kind]))]
-    return [line for line in lines if not line.startswith("+ cgroup:") or shoald.cgroup_parent in line]
+    return [line for line in lines if not _is_nobodys(line, shoald, engine_runs=not files)]
+
+
+def _is_nobodys(line: str, shoald: Shoald, *, engine_runs: bool) -> bool:
+    """Whether a difference tells nothing: other engines' cgroups, the one of all our containers, which stays with the
+    engine, and the link-local routes that the kernel gives to a link once it has had a carrier."""
+    if line.startswith("+ cgroup:"):
+        return shoald.cgroup_parent not in line or (engine_runs and line.endswith(shoald.cgroup_parent))
+    return line.startswith("+ route:") and any(net in line for net in (" fe80::", " ff00::/8 "))
 
 
 def _end_engine(t: Transcript, shoald: Shoald) -> None:

@@ -33,7 +33,7 @@ def update(t: Transcript) -> None:
         t.check("three tasks run, none of the old ones", len(now) == 3 and not before & {task["id"] for task in now})
         spec = inspect(t, CUSTOM).get("Spec", {}).get("TaskTemplate", {}).get("ContainerSpec", {})
         t.check("the image is the new one", str(spec.get("Image", "")).startswith("nginx:next"), found=spec)
-        variables = [t.quiet(f"{t.client} exec {task['id']} sh -c 'echo \$COLOUR'").out.strip() for task in now]
+        variables = [t.quiet(f"{t.client} exec {task['id']} sh -c 'echo $COLOUR'").out.strip() for task in now]
         t.check("each has COLOUR=blue", variables == ["blue"] * 3, found=variables)
         for port in (81, 82):
             t.check(f"port {port} answers", status_of(t, f"http://{t.place.address}:{port}") == "200")
