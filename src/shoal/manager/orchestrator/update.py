@@ -99,6 +99,10 @@ def _renew(
     room = len(waiting) if config.parallelism == 0 else (config.parallelism or UPDATE.parallelism or 1) - busy
     for slot in waiting[: max(room, 0)]:
         if start_first:
+            # An update that was overtaken may have left a new task beside the old one: one stays, the one that runs.
+            *others, _ = sorted(slot.runnable, key=lambda t: t.state == TaskState.RUNNING)
+            for other in others:
+                changes.change(other, wanted(other, TaskState.SHUTDOWN))
             changes.created.append(new_task(service, slot.key, now, desired=TaskState.RUNNING))
             continue
         for old in slot.runnable:
