@@ -263,12 +263,11 @@ class Dispatcher:
             if told.state >= max(task.state, TaskState.ASSIGNED) and told.status != task.status:
                 tx.update(told)
 
-    async def end(self, session: Session, why: str) -> None:
-        """The session is over: the node is down, unless another session of it has begun."""
-        if self._sessions.get(session.node_id) is not session:
-            return
-        del self._sessions[session.node_id]
-        await self._down(session.node_id, why)
+    def end(self, session: Session) -> None:
+        """The session is over. Its node is not down for that: a line that broke, or an agent that was restarted, comes
+        back within the time that :meth:`watch_heartbeats` gives it, and no task is moved meanwhile."""
+        if self._sessions.get(session.node_id) is session:
+            del self._sessions[session.node_id]
 
     async def _down(self, node_id: str, why: str) -> None:
         def change(tx: Tx) -> None:
@@ -289,7 +288,8 @@ class Dispatcher:
             silent = now - period * _GRACE
             for session in [s for s in self._sessions.values() if s.heard < silent]:
                 await session.close()
-                await self.end(session, "heartbeat failure")
+                self.end(session)
+                await self._down(session.node_id, "heartbeat failure")
             ready = {node.id for node in self._store.view.all(Node) if node.is_ready}
             absent = {node_id: absent.get(node_id, now) for node_id in ready - self._sessions.keys()}
             for node_id in [node_id for node_id, since in absent.items() if since < silent]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from shoal.aio.tasks import spawn
 from shoal.errors import Conflict, ShoalError
 from shoal.manager.dispatcher.dispatcher import Dispatcher
 from shoal.wire.cluster import FromManager, Hello, from_agent, pack
@@ -92,5 +91,4 @@ class DispatcherServer:
                     break
                 await self._dispatcher.receive(session, from_agent(message.data))
         finally:
-            # In a task of its own: this handler may be cancelled, and the node's state must still be written.
-            spawn(self._dispatcher.end(session, "the session ended"), name=f"end session of {node_id}")
+            self._dispatcher.end(session)

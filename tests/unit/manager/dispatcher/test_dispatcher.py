@@ -207,10 +207,23 @@ def test_a_second_session_of_a_node_ends_the_first_without_the_node_going_down()
         first, old = await rig.join("n1")
         _, new = await rig.join("n1")
         assert old.closed and not new.closed
-        await rig.dispatcher.end(first, "the session ended")
+        rig.dispatcher.end(first)
         assert rig.node("n1").state == "ready"
         await rig.put(a_task("t", "n1"))
         assert "task/t" in new.resources and "task/t" not in old.resources
+
+    flow(body)
+
+
+def test_a_line_that_breaks_moves_no_task_until_the_heartbeats_are_missed() -> None:
+    async def body(rig: Rig) -> None:
+        session, _ = await rig.join("n1")
+        rig.dispatcher.end(session)
+        await rig.clock.advance(10)
+        assert rig.node("n1").state == "ready"
+        await rig.join("n1")
+        await rig.clock.advance(10)
+        assert rig.node("n1").state == "ready"
 
     flow(body)
 
