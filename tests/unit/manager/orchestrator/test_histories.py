@@ -93,11 +93,12 @@ class Histories(RuleBasedStateMachine):
         self.swarm.update(lambda tx: tx.update(changed))
         self.swarm.settle()
 
-    @rule(data=st.data(), state=st.sampled_from([TaskState.FAILED, TaskState.COMPLETE]))
-    def a_task_ends(self, data: st.DataObject, state: TaskState) -> None:
+    @rule(number=st.integers(0, 20), state=st.sampled_from([TaskState.FAILED, TaskState.COMPLETE]))
+    def a_task_ends(self, number: int, state: TaskState) -> None:
         alive = [t for t in self.swarm.view.all(Task) if TaskState.ASSIGNED <= t.state <= TaskState.RUNNING]
         if alive:
-            task = data.draw(st.sampled_from(sorted(alive, key=lambda t: (t.service_id, t.slot or 0, t.created_at))))
+            in_order = sorted(alive, key=lambda t: (t.service_id, t.slot or 0, t.created_at))
+            task = in_order[number % len(in_order)]
             self.swarm.update(lambda tx: report(tx, task, state, self.swarm.clock.now()))
             self.swarm.settle()
 
