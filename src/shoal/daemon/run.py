@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(config: Config) -> int:
+    # gRPC would hold up every fork for its own threads' sake; ours only ever lead to an exec.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     level = logging.DEBUG if config.debug else _LEVELS.get(config.log_level, logging.INFO)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     lock = _lock(config.data_root)

@@ -112,6 +112,7 @@ class System:
             ngoroutines=len(asyncio.all_tasks()),
             system_time=timestamp(self._clock.now()),
             cgroup_version=str(self._cgroup.version),
+            oom_kill_disable=self._cgroup.version == 1,
             nevents_listener=engine.events.listeners,
             kernel_version=facts.kernel,
             operating_system=facts.system,
