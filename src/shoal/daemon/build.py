@@ -109,7 +109,7 @@ async def _build_engine(
     owner = owner_of(config)
     reconciler = Reconciler(owner=owner)
     networks = NodeNetworks(reconciler=reconciler, owner=owner, mtu=config.mtu or 1500)
-    events, records, resolver = Events(clock), Records(db), HostResolver()
+    events, records, resolver = Events(clock), Records(db), HostResolver(dns=config.dns)
     discovery = Discovery(keeper=keeper.client, resolver=resolver)
     local_networks = LocalNetworks(
         db=db,

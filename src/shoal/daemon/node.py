@@ -24,8 +24,10 @@ from shoal.api.routes import (
     topology,
     volumes,
 )
+from shoal.api.routes import metrics as metrics_routes
 from shoal.api.server import ApiServer, Listener, parse_listener
 from shoal.container import cgroups
+from shoal.daemon import metrics
 from shoal.daemon.build import Node, build_node, owner_of
 from shoal.daemon.config import Config
 from shoal.daemon.containers import ContainerParts
@@ -56,6 +58,7 @@ class NodeDaemon:
         self._node: Node | None = None
         self._swarm: Swarm | None = None
         self._server: ApiServer | None = None
+        self._metrics: ApiServer | None = None
         self._linked = False
 
     @property
@@ -97,6 +100,16 @@ class NodeDaemon:
             group=config.group,
         )
         await self._server.start()
+        if config.metrics_address:
+            self._metrics = ApiServer(
+                app=build_app(metrics_routes.routes(self._figures)),
+                listeners=[parse_listener(f"tcp://{config.metrics_address}")],
+            )
+            await self._metrics.start()
+
+    def _figures(self) -> str:
+        assert self._node is not None and self._swarm is not None
+        return metrics.text(self._node.engine, self._swarm)
 
     async def _routes(self, node: Node) -> Routes:
         assert self._swarm is not None
@@ -144,8 +157,9 @@ class NodeDaemon:
 
     async def stop(self) -> None:
         """End in order. Containers that run, and the networks of a swarm, stay; where there are none, nothing does."""
-        if self._server is not None:
-            await self._server.stop()
+        for server in (self._server, self._metrics):
+            if server is not None:
+                await server.stop()
         if self._swarm is not None:
             await self._swarm.stop()
         if (node := self._node) is None:

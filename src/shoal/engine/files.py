@@ -20,12 +20,15 @@ ff02::2\tip6-allrouters
 class HostResolver:
     """The host's /etc/resolv.conf: read anew each time, since DHCP and VPNs rewrite it."""
 
-    def __init__(self, path: Path = Path("/etc/resolv.conf")) -> None:
+    def __init__(self, path: Path = Path("/etc/resolv.conf"), dns: Sequence[str] = ()) -> None:
         self._path = path
+        self._dns = dns
 
     def upstreams(self, dns: Sequence[str] = ()) -> tuple[Upstream, ...]:
-        """The resolvers to forward to: the container's own (``--dns``), else the host's."""
-        return tuple(Upstream(address) for address in (dns or self._values("nameserver")) if _is_address(address))
+        """The resolvers to forward to: the container's own, else the daemon's (``--dns``), else the host's."""
+        return tuple(
+            Upstream(address) for address in (dns or self._dns or self._values("nameserver")) if _is_address(address)
+        )
 
     def search(self) -> list[str]:
         """The host's search domains; the last line counts, as in resolv.conf(5)."""
