@@ -5,6 +5,7 @@ from tests.fakes.swarm import SECOND, Swarm, a_spec, flow, with_image, with_repl
 
 from shoal.manager.allocator.addresses import NetworkAddresses
 from shoal.objects.base import convert
+from shoal.objects.cluster import Cluster, OrchestrationConfig
 from shoal.objects.ids import NetworkId
 from shoal.objects.network import Network, NetworkSpec
 from shoal.objects.node import Node
@@ -267,5 +268,41 @@ def test_a_network_that_cannot_be_allocated_holds_nobody_up() -> None:
         assert len(swarm.running("free")) == 1
         (task,) = swarm.tasks("web")
         assert task.status.err is not None and task.status.err.startswith("requested address 1.2.3.4 is not within")
+
+    flow(body)
+
+
+def test_a_history_without_limit_keeps_every_task() -> None:
+    async def body(swarm: Swarm) -> None:
+        (cluster,) = swarm.store.view.all(Cluster)
+        spec = replace(cluster.spec, orchestration=OrchestrationConfig(task_history_retention_limit=-1))
+        await swarm.store.update(lambda tx: tx.update(replace(cluster, spec=spec)))
+        await swarm.services.create(a_spec(restart=RestartPolicy(delay=0)))
+        await swarm.clock.settle()
+        for _ in range(9):
+            await swarm.end(swarm.running("web")[0])
+            await swarm.clock.advance(1)
+        assert len(swarm.tasks("web", wanted=False)) == 10
+
+    flow(body)
+
+
+def test_a_task_called_off_before_it_had_a_node_keeps_no_address() -> None:
+    async def body(swarm: Swarm) -> None:
+        network = await swarm.networks.create(
+            convert_spec({"Name": "t", "IPAMOptions": {"Configs": [{"Subnet": "10.9.0.0/29"}]}})
+        )
+        spec = a_spec(replicas=4)
+        placement = Placement(constraints=["node.labels.disk==ssd"])
+        template = replace(
+            spec.task_template, networks=[NetworkAttachmentConfig(target=network.id)], placement=placement
+        )
+        await swarm.services.create(replace(spec, task_template=template))
+        await swarm.clock.settle()
+        assert {t.state for t in swarm.tasks("web")} == {TaskState.PENDING}
+        # All four addresses are theirs; the new tasks can have them at once, though the old ones stay as history.
+        await swarm.update("web", lambda s: replace(s, task_template=replace(template, placement=None)))
+        await swarm.clock.advance(60)
+        assert len(swarm.running("web")) == 4
 
     flow(body)

@@ -133,8 +133,6 @@ def _check_pools(asked: FoundingRequest) -> None:
         except ValueError as error:
             raise InvalidArgument(f"invalid default address pool {text}: {error}") from error
         if not pool.prefixlen <= asked.subnet_size <= pool.max_prefixlen - 2:
-            raise InvalidArgument(
-                f"invalid default address pool: subnets of size /{asked.subnet_size} do not fit into {text}"
-            )
+            raise InvalidArgument(f'invalid CIDR: "{text}". Subnet size is too small for pool: {asked.subnet_size}')
     if not (asked.data_path_port == 0 or 1024 <= asked.data_path_port <= 49151):
         raise InvalidArgument("invalid data path port: it must be between 1024 and 49151")

@@ -16,7 +16,14 @@ from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Forbidden, ShoalError
 from shoal.manager.dispatcher.attachments import attach, detach
-from shoal.manager.dispatcher.snapshot import NO_SERVICE, Difference, difference, render, services_by_network
+from shoal.manager.dispatcher.snapshot import (
+    NO_SERVICE,
+    Difference,
+    difference,
+    node_resource,
+    render,
+    services_by_network,
+)
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
@@ -39,6 +46,7 @@ from shoal.wire.cluster import (
     Heartbeat,
     Hello,
     NetworkAttached,
+    NodeResource,
     Resource,
     ServiceResource,
     StatusReport,
@@ -81,6 +89,7 @@ class Session:
         self._clock = clock
         self.heard = clock.monotonic()
         self._wanted: dict[str, Resource] | None = None
+        self._networks: frozenset[str] = frozenset()
         self._sender: asyncio.Task[None] | None = None
 
     def touch(self) -> None:
@@ -94,8 +103,13 @@ class Session:
         holds up nobody else.
         """
         self._wanted = rendered
+        self._networks = frozenset(key for key in rendered if key.startswith("network/"))
         if self._sender is None or self._sender.done():
             self._sender = spawn(self._send(), name=f"assignments for {self.node_id}")
+
+    def has_any(self, networks: Iterable[str]) -> bool:
+        """Whether the node was offered one of these networks, by their ids."""
+        return any(f"network/{network_id}" in self._networks for network_id in networks)
 
     async def _send(self) -> None:
         while (rendered := self._wanted) is not None:
@@ -122,11 +136,6 @@ def _assignments(version: int, change: Difference, *, full: bool) -> Assignments
     return Assignments(version=version, base=version - 1, full=full, put=change.put, remove=change.remove)
 
 
-def _known(node: Node) -> tuple[object, ...]:
-    """What other nodes are told of a node."""
-    return node.attachment, node.status.addr, node.hostname
-
-
 class Dispatcher:
     """All sessions of one manager. ``run`` feeds them; ``serve`` is called by the server for each connection."""
 
@@ -135,7 +144,7 @@ class Dispatcher:
         self._clock = clock
         self._sessions: dict[str, Session] = {}
         self._services: dict[str, dict[str, ServiceResource]] = {}
-        self._dirty = asyncio.Event()
+        self._nodes: dict[str, NodeResource] = {}
 
     @property
     def heartbeat_period(self) -> int:
@@ -145,7 +154,7 @@ class Dispatcher:
         return max(asked or HEARTBEAT_NANOSECONDS, _SHORTEST_PERIOD)
 
     async def run(self) -> None:
-        """Send every session what changes, until cancelled."""
+        """Send every session what changes, until cancelled or the store is closed."""
         with self._store.watch() as events:
             self._render_all()
             while True:
@@ -154,51 +163,66 @@ class Dispatcher:
                     await self._clock.sleep(_GATHER)
                 except Lagged:
                     self._render_all()
+                    await self._offer(self._sessions.values())
                 else:
-                    if not batches or not self._note(event for batch in batches for event in batch):
-                        continue
-                self._offer(self._sessions.values())
+                    if not batches:
+                        return
+                    await self._offer(self._note(event for batch in batches for event in batch))
 
     def _render_all(self) -> None:
         view = self._store.view
+        self._nodes = {node.id: node_resource(node) for node in view.all(Node)}
         services = [NO_SERVICE, *view.all(Service)]
         self._services = {service.id: services_by_network(view, service) for service in services}
 
-    def _note(self, events: Iterable[Event]) -> bool:
-        """Take down changes; say whether any session can be concerned."""
-        concerned = False
+    def _note(self, events: Iterable[Event]) -> list[Session]:
+        """Take down changes; return the sessions that can be concerned: mostly those of the nodes whose tasks changed
+        and of the nodes on the networks where a service looks different now."""
+        everybody = False
+        nodes: set[str] = set()
         changed: set[str] = set()
         for event in events:
             match event.obj:
                 case Task() as task:
                     changed.add(task.service_id or "")
-                    concerned = True
+                    nodes.add(task.node_id or "")
                 case Service() as changed_service:
                     changed.add(changed_service.id)
                 case Network() | Secret() | Config() | Cluster():
-                    concerned = True
+                    everybody = True
                 case Node() as node:
-                    old = event.old if event.action is Action.UPDATE else None
-                    concerned |= not isinstance(old, Node) or _known(old) != _known(node)
-        view = self._store.view
-        for service_id in changed:
-            service = view.get(Service, service_id) if service_id else NO_SERVICE
-            rendered = services_by_network(view, service) if service else None
-            if self._services.get(service_id) != rendered:
-                concerned = True
-                if rendered is None:
-                    self._services.pop(service_id, None)
-                else:
-                    self._services[service_id] = rendered
-        return concerned
+                    everybody |= self._note_node(node, gone=event.action is Action.DELETE)
+        networks = {network_id for service_id in changed for network_id in self._note_service(service_id)}
+        return [s for s in self._sessions.values() if everybody or s.node_id in nodes or s.has_any(networks)]
 
-    def _offer(self, sessions: Iterable[Session]) -> None:
+    def _note_node(self, node: Node, *, gone: bool) -> bool:
+        """Take down what others are told of a node; say whether that has changed."""
+        before = self._nodes.pop(node.id, None)
+        if not gone:
+            now = node_resource(node)
+            # The same object as long as nothing has changed, so that differences are found by identity.
+            self._nodes[node.id] = before if before == now and before is not None else now
+        return before != self._nodes.get(node.id)
+
+    def _note_service(self, service_id: str) -> list[str]:
+        """Take down how a service looks on its networks; return those where that has changed."""
+        view = self._store.view
+        service = view.get(Service, service_id) if service_id else NO_SERVICE
+        before = self._services.pop(service_id, {})
+        if service is not None:
+            self._services[service_id] = services_by_network(view, service)
+        now = self._services.get(service_id, {})
+        return [network_id for network_id in before | now if before.get(network_id) != now.get(network_id)]
+
+    async def _offer(self, sessions: Iterable[Session]) -> None:
         by_network: dict[str, list[ServiceResource]] = {}
         for resources in self._services.values():
             for network_id, resource in resources.items():
                 by_network.setdefault(network_id, []).append(resource)
-        for session in sessions:
-            session.offer(render(self._store.view, session.node_id, by_network))
+        for session in list(sessions):
+            # A snapshot takes about a millisecond: others have their turn in between.
+            await asyncio.sleep(0)
+            session.offer(render(self._store.view, session.node_id, by_network, self._nodes))
 
     async def serve(self, node_id: str, connection: Connection, hello: Hello) -> Session:
         """Open a session for a node that has said hello. Raises Forbidden for one that is no member.
@@ -221,7 +245,9 @@ class Dispatcher:
         # Another connection of the node may have come as far meanwhile: the last one counts.
         await self._replace(session)
         self._sessions[node_id] = session
-        self._offer([session])
+        present = self._store.view.get(Node, NodeId(node_id))
+        news = present is not None and self._note_node(present, gone=False)
+        await self._offer(self._sessions.values() if news else [session])
         return session
 
     async def _replace(self, session: Session) -> None:

@@ -48,13 +48,16 @@ class Difference:
 def difference(old: Mapping[str, Resource], new: Mapping[str, Resource]) -> Difference:
     """The resources that are new or changed, and the keys that are gone."""
     return Difference(
-        put=[resource for key, resource in new.items() if old.get(key) != resource],
+        put=[resource for key, resource in new.items() if (had := old.get(key)) is not resource and had != resource],
         remove=[key for key in old if key not in new],
     )
 
 
-def render(view: View, node_id: str, services: Mapping[str, list[ServiceResource]]) -> dict[str, Resource]:
-    """The node's snapshot; ``services`` has each network's services, from :func:`services_by_network`."""
+def render(
+    view: View, node_id: str, services: Mapping[str, list[ServiceResource]], nodes: Mapping[str, NodeResource]
+) -> dict[str, Resource]:
+    """The node's snapshot; ``services`` has each network's services, from :func:`services_by_network`, and ``nodes``
+    every node, from :func:`node_resource`."""
     tasks = [task for task in view.tasks_of_node(node_id) if task.state >= TaskState.ASSIGNED]
     networks = _networks(view, tasks)
     resources: list[Resource] = [_cluster(view)]
@@ -62,7 +65,7 @@ def render(view: View, node_id: str, services: Mapping[str, list[ServiceResource
     resources += (NetworkResource(network=network) for network in networks)
     seen = [service for network in networks for service in services.get(network.id, ())]
     resources += seen
-    resources += _nodes(view, node_id, seen, ingress=any(n.is_ingress for n in networks))
+    resources += _nodes(nodes, node_id, seen, ingress=any(n.is_ingress for n in networks))
     resources += _secrets(view, tasks)
     return {resource.key: resource for resource in resources}
 
@@ -86,18 +89,23 @@ def _cluster(view: View) -> ClusterResource:
     )
 
 
-def _nodes(view: View, node_id: str, services: Iterable[ServiceResource], *, ingress: bool) -> list[NodeResource]:
+def _nodes(
+    nodes: Mapping[str, NodeResource], node_id: str, services: Iterable[ServiceResource], *, ingress: bool
+) -> list[NodeResource]:
     wanted = {endpoint.node_id for service in services for endpoint in service.endpoints} | {node_id}
-    return [
-        NodeResource(
-            node_id=node.id,
-            hostname=node.hostname,
-            addr=node.status.addr or "",
-            ingress_addresses=(node.attachment.addresses or []) if node.attachment else [],
-        )
-        for node in view.all(Node)
-        if node.id in wanted or (ingress and node.attachment)
-    ]
+    if not ingress:
+        return [nodes[key] for key in wanted if key in nodes]
+    return [node for key, node in nodes.items() if node.ingress_addresses or key in wanted]
+
+
+def node_resource(node: Node) -> NodeResource:
+    """What nodes are told of each other."""
+    return NodeResource(
+        node_id=node.id,
+        hostname=node.hostname,
+        addr=node.status.addr or "",
+        ingress_addresses=(node.attachment.addresses or []) if node.attachment else [],
+    )
 
 
 def _secrets(view: View, tasks: Iterable[Task]) -> list[Resource]:

@@ -4,12 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fakes.nodes import a_node
 
-from shoal.manager.dispatcher.snapshot import difference, render, services_by_network
+from shoal.manager.dispatcher.snapshot import difference, node_resource, render, services_by_network
 from shoal.manager.found import ingress_network
 from shoal.objects.cluster import Cluster
 from shoal.objects.ids import ClusterId, NetworkId, NodeId, ServiceId, TaskId
 from shoal.objects.meta import Driver
 from shoal.objects.network import Network, NetworkAttachment, NetworkSpec
+from shoal.objects.node import Node
 from shoal.objects.secret import Config, ConfigSpec, Secret, SecretSpec
 from shoal.objects.service import (
     ConfigReference,
@@ -84,7 +85,7 @@ def snapshot(objects: list[Stored], node_id: str) -> dict[str, Resource]:
     for service in view.all(Service):
         for network_id, resource in services_by_network(view, service).items():
             services.setdefault(network_id, []).append(resource)
-    return render(view, node_id, services)
+    return render(view, node_id, services, {node.id: node_resource(node) for node in view.all(Node)})
 
 
 @settings(deadline=None)
