@@ -4,6 +4,7 @@
 own. Everything that it writes is in the one folder it is given, which is as empty as before once it has been ended.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -96,9 +97,22 @@ class Shoald:
         os.kill(self.pid, signal.SIGKILL)
         self._process.wait()
 
+    def remove_cgroups(self) -> None:
+        """What containers leave that ended with their namespaces: their cgroups, under this daemon's own parent."""
+        for parent in _hierarchies(self.cgroup_parent):
+            for folder, _, _ in os.walk(parent, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+
     def log_end(self, lines: int = 15) -> str:
         """The last lines that it has logged."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def _hierarchies(path: str) -> list[Path]:
+    root = Path("/sys/fs/cgroup")
+    bases = [root] if (root / "cgroup.controllers").exists() else [entry for entry in root.iterdir() if entry.is_dir()]
+    return [base / path.strip("/") for base in bases]
 
 
 def _innermost(pid: int) -> int:

@@ -76,6 +76,7 @@ def _walk(folder: Path, why: Sequence[str], *, keep: bool) -> int:
     env = {"DOCKER_HOST": shoald.host, "PATH": f"{_BIN}:{os.environ['PATH']}"}
     t = Transcript(place=place, clients=clients, env=env)
     with contextlib.ExitStack() as undo:
+        undo.callback(shoald.remove_cgroups)
         undo.callback(place.stop)
         place.start()
         _introduce(t, shoald, why)
