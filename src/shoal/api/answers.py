@@ -114,7 +114,7 @@ def _filled(spec: ServiceSpec) -> ServiceSpec:
     return replace(
         spec,
         labels=spec.labels or {},
-        mode=spec.mode or ServiceMode(replicated=ReplicatedService(replicas=1)),
+        mode=_with_replicas(spec.mode),
         task_template=replace(
             template,
             container_spec=container and replace(container, isolation=container.isolation or "default"),
@@ -122,6 +122,15 @@ def _filled(spec: ServiceSpec) -> ServiceSpec:
             runtime=template.runtime or "container",
         ),
     )
+
+
+def _with_replicas(mode: ServiceMode | None) -> ServiceMode:
+    """A replicated service says how many it wants, even if its user did not: clients take it for no mode otherwise."""
+    if mode is None:
+        return ServiceMode(replicated=ReplicatedService(replicas=1))
+    if mode.replicated is not None and mode.replicated.replicas is None:
+        return replace(mode, replicated=ReplicatedService(replicas=1))
+    return mode
 
 
 def _with_defaults(spec: ServiceSpec) -> ServiceSpec:

@@ -109,6 +109,7 @@ class Networks:
         await self._swarm.control().networks.remove(network.id)
 
     async def connect(self, ref: str, container: str, settings: EndpointSettings | None) -> None:
+        self._engine.containers.get(container)
         network_id, name = self._attachable(ref)
         await self._attachments.connect(network_id, name, container, settings)
 

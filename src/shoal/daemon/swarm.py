@@ -67,6 +67,9 @@ _LAST_MANAGER = (
     "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager "
     "erases all current state of the swarm. Use `--force` to ignore this message."
 )
+_BAD_LISTEN = "listen address must be an IP address or network interface (with optional port number)"
+_BAD_ADVERTISE = "advertise address must be a non-zero IP address or network interface (with optional port number)"
+_BAD_DATA_PATH = "data path address must be a non-zero IP address or network interface (without port number)"
 
 
 class Membership(msgspec.Struct, frozen=True):
@@ -362,12 +365,15 @@ def _write(path: Path, content: bytes) -> None:
 def _plan(request: SwarmInit) -> tuple[Membership, FoundingRequest]:
     """Where to listen and how to be reached. Raises InvalidArgument in Docker's words."""
     listen_host, listen_port = _address(request.listen_addr or "0.0.0.0", PORT)
+    listen_host = _resolve_interface(listen_host, _BAD_LISTEN)
     advertise = request.advertise_addr or _default_address()
     host, port = _address(advertise, listen_port)
-    host = _resolve_interface(host)
-    data_path = _resolve_interface(request.data_path_addr) if request.data_path_addr else host
+    host = _non_zero(_resolve_interface(host, _BAD_ADVERTISE), _BAD_ADVERTISE)
+    data_path = host
+    if request.data_path_addr:
+        data_path = _non_zero(_resolve_interface(request.data_path_addr, _BAD_DATA_PATH), _BAD_DATA_PATH)
     if not 1024 <= (request.data_path_port or 4789) <= 49151:
-        raise InvalidArgument("rpc error: code = InvalidArgument desc = invalid VXLAN UDP port number (1024-49151)")
+        raise InvalidArgument(f"Datapath port number is not in valid range (1024-49151) : {request.data_path_port}")
     membership = Membership(
         node_id="",
         listen=f"{_bracketed(listen_host)}:{listen_port}",
@@ -400,17 +406,21 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _resolve_interface(text: str) -> str:
-    """An address as it is, an interface's name as its address. Raises InvalidArgument in Docker's words."""
+def _non_zero(address: str, refusal: str) -> str:
+    if ipaddress.ip_address(address).is_unspecified:
+        raise InvalidArgument(refusal)
+    return address
+
+
+def _resolve_interface(text: str, refusal: str) -> str:
+    """An address as it is, an interface's name as its address. Raises InvalidArgument with ``refusal``."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
         pass
     found = next((u.address for u in underlays() if u.link == text), None)
     if found is None:
-        raise InvalidArgument(
-            "invalid advertise address: must be a non-zero IP address or network interface (with optional port number)"
-        )
+        raise InvalidArgument(refusal)
     return found
 
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from shoal.container.image.catalogue import Image
 from shoal.engine import merge, mounts
 from shoal.engine.signals import parse_signal
-from shoal.errors import InvalidArgument
+from shoal.errors import InvalidArgument, NotFound
 from shoal.objects.container import (
     Container,
     ContainerConfig,
@@ -104,7 +104,8 @@ def parse_port(text: str) -> tuple[int, str]:
 
 
 def networks_of(host: HostConfig, networking: NetworkingConfig, names: NetworkNames) -> dict[str, EndpointSettings]:
-    """What the container is to be plugged into, by name. Raises NotFound for an unknown network."""
+    """What the container is to be plugged into, by name. A network that is not there yet has no id: starting fails, not
+    this (clients take "not found" of a creation for a missing image)."""
     mode = host.network_mode
     if mode == "host" or mode.startswith("container:"):
         return {"host": EndpointSettings(network_id=names.find("host")[0])} if mode == "host" else {}
@@ -113,7 +114,7 @@ def networks_of(host: HostConfig, networking: NetworkingConfig, names: NetworkNa
     wanted: dict[str, EndpointSettings | None] = {mode: settings, **asked}
     found: dict[str, EndpointSettings] = {}
     for text, wish in wanted.items():
-        network_id, name = names.find(text)
+        network_id, name = _found(names, text)
         wish = wish or EndpointSettings()
         if name == "bridge" and wish.aliases:
             raise InvalidArgument("network-scoped alias is supported only for containers in user defined networks")
@@ -121,6 +122,13 @@ def networks_of(host: HostConfig, networking: NetworkingConfig, names: NetworkNa
             raise InvalidArgument("user specified IP address is supported on user defined networks only")
         found[name] = replace(wish, network_id=network_id)
     return found
+
+
+def _found(names: NetworkNames, text: str) -> tuple[str, str]:
+    try:
+        return names.find(text)
+    except NotFound:
+        return "", text
 
 
 def record(creation: Creation) -> Container:

@@ -207,8 +207,10 @@ class Lifecycle:
 
     async def want(self, container: Container, name: str) -> Want:
         """What the container wants of one of its networks. On one of the swarm's a plain container gets its addresses
-        from the swarm's manager, a task has brought its own. Raises Unavailable, Forbidden."""
+        from the swarm's manager, a task has brought its own. Raises NotFound, Unavailable, Forbidden."""
         settings = container.networks[name]
+        if not settings.network_id:
+            raise NotFound(f"network {name} not found")
         addresses = _asked_addresses(container, name)
         if not container.task_id and not self._networks.is_local(settings.network_id) and self.attacher is not None:
             addresses = tuple(await self.attacher.attach(container, settings.network_id))
