@@ -9,6 +9,7 @@ from shoal.objects.container import (
     PortBinding,
     UlimitConfig,
 )
+from shoal.objects.network import NODE_NETWORKS
 from shoal.objects.service import ContainerSpec, Mount
 from shoal.objects.task import Task
 from shoal.objects.template import expand
@@ -97,9 +98,10 @@ def network_settings(task: Task) -> dict[str, EndpointSettings]:
 
 
 def _mode(task: Task) -> str:
-    """Where a container without networks goes: docker's default bridge."""
+    """The first of the swarm's networks, else the node's own one that was asked for, else docker's default bridge."""
     attachments = task.networks_attachments or []
-    return attachments[0].network.name if attachments else "bridge"
+    own = next((config.target for config in task.spec.networks or [] if config.target in NODE_NETWORKS), "bridge")
+    return attachments[0].network.name if attachments else own
 
 
 def _host_ports(task: Task) -> dict[str, list[PortBinding] | None] | None:

@@ -12,11 +12,11 @@ from shoal.engine.local_networks import PREDEFINED
 from shoal.engine.networks import GATEWAY_BRIDGE
 from shoal.errors import Conflict, Forbidden, NotFound, ShoalError
 from shoal.network.node import INGRESS_SANDBOX
-from shoal.objects.base import parse_time
+from shoal.objects.base import ZERO_TIME, parse_time
 from shoal.objects.container import Endpoint, EndpointSettings
 from shoal.objects.local_network import LocalNetwork
 from shoal.objects.meta import Driver
-from shoal.objects.network import IPAMOptions, Network, NetworkSpec
+from shoal.objects.network import NODE_NETWORKS, IPAMOptions, Network, NetworkSpec
 from shoal.wire.docker.networks import IPAM, NetworkAnswer, NetworkContainer, NetworkCreate, NetworkCreated, PeerInfo
 
 
@@ -42,6 +42,9 @@ class Networks:
         }
 
     async def get(self, ref: str, *, scope: str, verbose: bool) -> NetworkAnswer:
+        if scope == "swarm" and ref in NODE_NETWORKS and self._swarm.manager is not None:
+            # ``docker service create --network host`` looks for it among the swarm's: it is each node's own.
+            return NetworkAnswer(name=ref, id=ref, created=ZERO_TIME, scope="swarm", driver=ref)
         local, network = self._find(ref, scope)
         if local is not None:
             return _with_members(_of_local(local), self._attachments.members(local.id))

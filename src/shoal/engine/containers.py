@@ -14,7 +14,6 @@ from shoal.container.runtime import Runtime
 from shoal.engine import create, mounts
 from shoal.engine.events import Events
 from shoal.engine.lifecycle import Lifecycle
-from shoal.engine.names import random_name
 from shoal.engine.records import Records
 from shoal.engine.volumes import Volumes
 from shoal.engine.waiting import Condition
@@ -22,6 +21,7 @@ from shoal.errors import Conflict, InvalidArgument, NotFound
 from shoal.objects.base import timestamp
 from shoal.objects.container import Container, ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig
 from shoal.objects.ids import container_id
+from shoal.objects.randomname import random_name
 from shoal.objects.results import Created, ExitResult
 
 

@@ -6,6 +6,8 @@ from shoal.objects.base import Object
 from shoal.objects.ids import NetworkId
 from shoal.objects.meta import Driver, Version
 
+# Every node has its own of these, and a service may ask for them; they need no addresses of the swarm's.
+NODE_NETWORKS = ("host", "bridge", "none")
 VXLAN_IDS = "com.docker.network.driver.overlay.vxlanid_list"
 MTU_OPTION = "com.docker.network.driver.mtu"
 

@@ -19,7 +19,7 @@ from shoal.manager.allocator.networks import allocated, pools_of
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.ids import NetworkId
-from shoal.objects.network import Network, NetworkAttachment, NetworkAttachmentConfig
+from shoal.objects.network import NODE_NETWORKS, Network, NetworkAttachment, NetworkAttachmentConfig
 from shoal.objects.node import Node
 from shoal.objects.service import Endpoint, EndpointSpec, Service, VirtualIP
 from shoal.objects.state import TaskState, is_terminal
@@ -230,6 +230,8 @@ class Allocator:
             if any(port.is_ingress for port in (endpoint.ports if endpoint else None) or []):
                 attachments.append(self._attach(self._allocated(ingress, "ingress"), None))
             for config in task.spec.networks or (service.spec.networks if service else None) or []:
+                if config.target in NODE_NETWORKS:
+                    continue
                 network = self._allocated(find_network(tx, config.target), config.target)
                 attachments.append(self._attach(network, config))
         except ShoalError:

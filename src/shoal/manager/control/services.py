@@ -10,8 +10,9 @@ from shoal.manager.control.refusals import exists, invalid, out_of_sequence, uni
 from shoal.manager.control.resolve import resolve
 from shoal.objects.ids import ServiceId, swarm_id
 from shoal.objects.meta import Version
-from shoal.objects.network import Network, NetworkAttachmentConfig
+from shoal.objects.network import NODE_NETWORKS, Network, NetworkAttachmentConfig
 from shoal.objects.node import Node
+from shoal.objects.randomname import random_name
 from shoal.objects.secret import Config, Secret
 from shoal.objects.service import ContainerSpec, PortConfig, Service, ServiceSpec, ServiceStatus, UpdateStatus
 from shoal.objects.state import TaskState, is_terminal
@@ -37,7 +38,10 @@ class ServiceControl:
         return resolve(self._store.view, Service, text)
 
     async def create(self, spec: ServiceSpec) -> Service:
-        """A new service. Raises InvalidArgument, NotFound (a network, secret or config) or Conflict."""
+        """A new service; one without a name is given one. Raises InvalidArgument, NotFound (a network, secret or
+        config) or Conflict."""
+        if not spec.name:
+            spec = replace(spec, name=random_name(self._is_taken))
         service_spec.validate(spec)
 
         def change(tx: Tx) -> Service:
@@ -52,6 +56,9 @@ class ServiceControl:
             return service
 
         return await self._store.update(change)
+
+    def _is_taken(self, name: str) -> bool:
+        return self._store.view.by_name(Service, name) is not None
 
     async def update(self, text: str, spec: ServiceSpec, version: int, *, rollback: bool = False) -> None:
         """Replace the service's spec, or with ``rollback`` go back to the one before."""
@@ -160,6 +167,9 @@ def _targets(view: View, configs: list[NetworkAttachmentConfig] | None) -> list[
         return None
     resolved: list[NetworkAttachmentConfig] = []
     for config in configs:
+        if config.target in NODE_NETWORKS:
+            resolved.append(config)
+            continue
         try:
             network = resolve(view, Network, config.target)
         except NotFound as error:
