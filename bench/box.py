@@ -99,15 +99,18 @@ class Box:
         return int(children[0])
 
 
-def wait_until(holds: Callable[[], bool], *, seconds: float, ended: "subprocess.Popen[str] | None" = None) -> None:
-    """Ask ``holds`` until it does. Raises TimeoutError, and RuntimeError when the process ``ended`` does so first."""
+def wait_until(
+    holds: Callable[[], bool], *, seconds: float, ended: "subprocess.Popen[str] | None" = None, pause: float = 0.005
+) -> None:
+    """Ask ``holds`` every ``pause`` seconds until it does. Raises TimeoutError, and RuntimeError when the
+    process ``ended`` does so first."""
     deadline = time.monotonic() + seconds
     while not holds():
         if ended is not None and ended.poll() is not None:
             raise RuntimeError(f"it ended with status {ended.returncode}")
         if time.monotonic() > deadline:
             raise TimeoutError(f"not within {seconds:.0f} s")
-        time.sleep(0.005)
+        time.sleep(pause)
 
 
 def _remove_cgroups(name: str) -> bool:

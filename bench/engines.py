@@ -24,8 +24,13 @@ class Engine:
         self.socket = folder / "engine.sock"
         self.client = [client, "--host", f"unix://{self.socket}"]
         self.docker = ["docker", "--host", f"unix://{self.socket}"]
-        # No settings of the user who runs this.
-        self.environment = {**os.environ, "DOCKER_CONFIG": str(folder)}
+        # No settings of the user who runs this: some would have Python compile itself at every start.
+        self.environment = {
+            "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin",
+            "HOME": str(folder),
+            "DOCKER_CONFIG": str(folder),
+            "PYTHONPYCACHEPREFIX": str(folder / "pyc"),
+        }
         (folder / "daemon.json").write_text("{}")
         self._pidfile = folder / "engine.pid"
         self._log = folder / "engine.log"

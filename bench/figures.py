@@ -21,6 +21,8 @@ Figures = dict[str, tuple[Unit, list[float]]]
 _GRACE_NS = 100_000_000
 _PORT = 8080
 _MANY = 200
+# Between two looks at a service: asked more often, the engines would be busy with the question.
+_PAUSE = 0.01
 
 
 @dataclass(frozen=True)
@@ -74,14 +76,14 @@ def service(engine: Engine, effort: Effort, replicas: int, *, look: bool = False
         network = api.post("/networks/create", {"Name": f"{name}-net", "Driver": "overlay"})["Id"]
         since = time.perf_counter()
         made = api.post("/services/create", _spec(name, replicas, network))["ID"]
-        wait_until(lambda: _running(api, made) == replicas, seconds=120)
+        wait_until(lambda: _running(api, made) == replicas, seconds=120, pause=_PAUSE)
         figures[f"service of {replicas}, until all run"] = (Unit.SECONDS, [time.perf_counter() - since])
         if look:
             figures |= _beside_tasks(engine, effort, api, name, replicas)
         since = time.perf_counter()
         api.delete(f"/services/{made}")
         label = f"com.docker.swarm.service.name={name}"
-        wait_until(lambda: not api.get("/containers/json?all=1", label=label), seconds=120)
+        wait_until(lambda: not api.get("/containers/json?all=1", label=label), seconds=120, pause=_PAUSE)
         figures[f"service of {replicas}, until all are gone"] = (Unit.SECONDS, [time.perf_counter() - since])
         _remove_network(api, network)
     return figures
@@ -97,7 +99,7 @@ def _remove_network(api: Connection, network: str) -> None:
             return False
         return True
 
-    wait_until(removed, seconds=60)
+    wait_until(removed, seconds=60, pause=_PAUSE)
 
 
 def _beside_tasks(engine: Engine, effort: Effort, api: Connection, name: str, replicas: int) -> Figures:
