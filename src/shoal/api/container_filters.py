@@ -29,7 +29,7 @@ def select(
     """
     _check(filters)
     everything = all_states or limit > 0 or bool(filters.get("status"))
-    tests = [_moment_test(filters, find), *_tests(filters)]
+    tests = [_moment_test(filters, find), *_tests(filters)] if filters else []
     ordered = sorted(containers, key=lambda container: parse_time(container.created), reverse=True)
     found = [
         container

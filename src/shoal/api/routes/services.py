@@ -25,7 +25,9 @@ def routes(backend: SwarmBackend) -> Sequence[web.RouteDef]:
         services = backend.control().services
         filters = filters_of(request, _FILTERS)
         found = services.list(status=query_bool(request, "status"))
-        return json_response([service_answer(service) for service in found if _fits(filters, service)])
+        if filters:
+            found = [service for service in found if _fits(filters, service)]
+        return json_response([service_answer(service) for service in found])
 
     async def create(request: web.Request) -> web.Response:
         spec = without_newer_service_options(request, await json_body(request, ServiceSpec))
