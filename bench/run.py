@@ -120,6 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             print(f"bench: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("bench: interrupted", file=sys.stderr)
+            return 130
     _report(bench, options.json)
     return 1 if bench.failures else 0
 
