@@ -14,6 +14,8 @@ from pathlib import Path
 
 # Importing makes no garbage; to look for it meanwhile is a fifth of the start. _serve() turns this on again.
 gc.disable()
+# Read while gRPC is imported: it would hold up every fork for the sake of its own threads; ours only lead to an exec.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 import uvloop  # noqa: E402
 
@@ -42,8 +44,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(config: Config) -> int:
-    # gRPC would hold up every fork for its own threads' sake; ours only ever lead to an exec.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     level = logging.DEBUG if config.debug else _LEVELS.get(config.log_level, logging.INFO)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     lock = _lock(config.data_root)

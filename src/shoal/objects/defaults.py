@@ -10,5 +10,5 @@ TASK_HISTORY = 5
 HEARTBEAT_NANOSECONDS = 5_000_000_000
 NODE_CERT_NANOSECONDS = 90 * 24 * 3600 * 1_000_000_000
 UPDATE = UpdateConfig(
-    parallelism=1, failure_action="pause", monitor=5_000_000_000, max_failure_ratio=0.0, order="stop-first"
+    parallelism=1, failure_action="pause", monitor=5_000_000_000, max_failure_ratio=0, order="stop-first"
 )

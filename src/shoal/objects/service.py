@@ -103,6 +103,7 @@ class ContainerSpec(Object, frozen=True):
     user: str | None = None
     groups: list[str] | None = None
     privileges: dict[str, Any] | None = None
+    init: bool | None = None
     stop_signal: str | None = None
     tty: bool | None = msgspec.field(default=None, name="TTY")
     open_stdin: bool | None = None
@@ -115,7 +116,6 @@ class ContainerSpec(Object, frozen=True):
     secrets: list[SecretReference] | None = None
     configs: list[ConfigReference] | None = None
     isolation: str | None = None
-    init: bool | None = None
     sysctls: dict[str, str] | None = None
     capability_add: list[str] | None = None
     capability_drop: list[str] | None = None
@@ -211,13 +211,13 @@ class ServiceMode(Object, frozen=True):
 
 
 class UpdateConfig(Object, frozen=True):
-    """How an update rolls over the tasks; durations in nanoseconds."""
+    """How an update rolls over the tasks; durations in nanoseconds. A ratio that was sent as 0 stays 0, not 0.0."""
 
     parallelism: int | None = None
     delay: int | None = None
     failure_action: str | None = None
     monitor: int | None = None
-    max_failure_ratio: float | None = None
+    max_failure_ratio: int | float | None = None
     order: str | None = None
 
 

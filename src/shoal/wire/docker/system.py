@@ -153,7 +153,7 @@ class Version(Answer, frozen=True):
     os: str = msgspec.field(default="linux", name="Os")
     arch: str = ""
     kernel_version: str = ""
-    build_time: str = ""
+    build_time: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class DiskUsage(Answer, frozen=True):
