@@ -31,3 +31,20 @@ async def cancel(*tasks: "asyncio.Task[Any] | None") -> None:
         task.cancel()
     if alive:
         await asyncio.wait(alive)
+
+
+async def carry_through(coro: Coroutine[Any, Any, T], *, name: str) -> T:
+    """Await ``coro`` to its end even if the caller is cancelled meanwhile, however often; only then is the caller.
+
+    For what must not be left half done: a commit, the start of a process.
+    """
+    task = spawn(coro, name=name)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return await task

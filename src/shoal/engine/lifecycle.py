@@ -18,10 +18,10 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
-from shoal.aio.tasks import cancel, spawn
+from shoal.aio.tasks import cancel, carry_through, spawn
 from shoal.container import oci, ocispec, rootfs, user
 from shoal.container.ocispec import SpecHost
-from shoal.container.runtime import ExitStatus, ProcessStatus, Runtime, Stdio
+from shoal.container.runtime import ExitStatus, ProcessState, ProcessStatus, Runtime, Stdio
 from shoal.engine import files, mounts
 from shoal.engine.create import published
 from shoal.engine.discovery import Discovery, answers
@@ -32,9 +32,19 @@ from shoal.engine.signals import parse_signal
 from shoal.engine.spec import spec_input
 from shoal.engine.volumes import Volumes
 from shoal.engine.waiting import Condition, Waiters
-from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, NotModified, ShoalError
+from shoal.engine.whole import regardless, whole
+from shoal.errors import (
+    Conflict,
+    FailedPrecondition,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    NotModified,
+    ShoalError,
+    Unavailable,
+)
 from shoal.keeper.client import KeeperClient
-from shoal.objects.base import parse_time, timestamp
+from shoal.objects.base import ZERO_TIME, parse_time, timestamp
 from shoal.objects.container import Container, ContainerState, Sandbox
 from shoal.objects.results import ExitResult
 from shoal.wire.keeper import LogDriver, LogOptions
@@ -42,7 +52,12 @@ from shoal.wire.keeper import Stdio as KeeperStdio
 
 _log = logging.getLogger(__name__)
 
+# Of the runtime's containers: which daemon's it is, by where that keeps them.
+ROOT_LABEL = "shoal.root"
+
 _STOP_SECONDS = 10
+# How long a process may take to be gone after SIGKILL, in seconds.
+_KILL_SECONDS = 10
 # Between restarts by a container's own policy: 100 ms, doubled each time, and from the beginning after 10 s of running.
 _BACKOFF_FIRST, _BACKOFF_LAST, _BACKOFF_RESET = 0.1, 60.0, 10.0
 
@@ -98,6 +113,8 @@ class Lifecycle:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._cleanups: dict[str, asyncio.Task[None]] = {}
         self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._is_ending = False
         self._backoff: dict[str, float] = {}
         self.waiters = Waiters()
         self.on_auto_remove: Callable[[str], Coroutine[Any, Any, None]] | None = None
@@ -113,11 +130,11 @@ class Lifecycle:
         """Where a sandbox's network namespace is entered."""
         return self._netns_root / sandbox.netns
 
-    def forget(self, container_id: str) -> None:
+    def forget(self, container: Container) -> None:
         """The container is removed: nothing about it is kept."""
-        self._locks.pop(container_id, None)
-        self._backoff.pop(container_id, None)
-        self.waiters.removed(container_id)
+        self._locks.pop(container.id, None)
+        self._backoff.pop(container.id, None)
+        self.waiters.removed(container.id, ExitResult(code=container.state.exit_code))
 
     async def start(self, ref: str) -> None:
         """Run a container. Raises NotModified when it runs, Conflict when it is paused, and what keeps it from
@@ -129,9 +146,14 @@ class Lifecycle:
                 raise Conflict("cannot start a paused container, try unpause instead")
             if container.is_running:
                 raise NotModified(f"container {container.id} is running already")
-            await self.settle(container.id)
-            await self._records.put(replace(container, has_been_stopped=False))
-            await self._start(self._records.get(container.id))
+            await whole(self._start_anew(container.id), name=f"start {container.name}")
+
+    async def _start_anew(self, container_id: str) -> None:
+        """Start it because somebody says so: what its policy has counted so far does not matter any more."""
+        await self.settle(container_id)
+        self._backoff.pop(container_id, None)
+        container = self._records.get(container_id)
+        await self._start(await self._records.put(replace(container, has_been_stopped=False, restart_count=0)))
 
     async def discard(self, container: Container) -> None:
         """Let go of what a container that does not run still holds: streams that somebody had attached to."""
@@ -139,19 +161,30 @@ class Lifecycle:
         await asyncio.to_thread(shutil.rmtree, self._stdio_root / container.id, True)
 
     async def settle(self, container_id: str) -> None:
-        """Wait until what an earlier exit left is cleared away, and call off a restart that is due."""
+        """Wait until what an earlier exit left is cleared away, and call off a restart that is due. Under the lock, but
+        for looking only."""
         await cancel(self._restarts.pop(container_id, None))
         if (cleanup := self._cleanups.get(container_id)) is not None:
             await asyncio.shield(cleanup)
 
     async def _start(self, container: Container) -> None:
+        """Start it, to the end: whoever no longer waits for that must not leave a process that nobody knows of."""
+        await carry_through(self._start_now(container), name=f"start {container.name}")
+
+    async def _start_now(self, container: Container) -> None:
         try:
             pid = await self._launch(container)
         except BaseException as error:
             await self._give_up(container.id, error)
             raise
         container = self._records.get(container.id)
-        state = ContainerState(status="running", running=True, pid=pid, started_at=timestamp(self._clock.now()))
+        state = ContainerState(
+            status="running",
+            running=True,
+            pid=pid,
+            started_at=timestamp(self._clock.now()),
+            finished_at=container.state.finished_at,
+        )
         container = await self._records.put(replace(container, state=state))
         self._watches[container.id] = spawn(self._watch(container.id), name=f"watch {container.name}")
         self._events.of_container("start", container)
@@ -159,26 +192,52 @@ class Lifecycle:
             await tell(container)
 
     async def _launch(self, container: Container) -> int:
-        (container, network), _, _ = await asyncio.gather(
-            self._plug(container), self.open_stdio(container), self._volumes.mount(container)
+        # All of them to their end, also when one fails: what is cleared away then must not come to be afterwards.
+        plugged, opened, mounted = await asyncio.gather(
+            self._plug(container), self.open_stdio(container), self._volumes.mount(container), return_exceptions=True
         )
+        for result in (plugged, opened, mounted):
+            if isinstance(result, BaseException):
+                raise result
+        assert not isinstance(plugged, BaseException)
+        container, network = plugged
         spec = await self._spec(container, network)
-        pid = await self._runtime.create_task(container.id, self._stdio(container), spec=spec)
+        try:
+            pid = await self._runtime.create_task(container.id, self._stdio(container), spec=spec)
+        except Conflict:
+            # An earlier one was left when the runtime was away.
+            await self._delete_task(container.id)
+            pid = await self._runtime.create_task(container.id, self._stdio(container), spec=spec)
         await self._runtime.start(container.id)
         return pid
 
     async def _give_up(self, container_id: str, error: BaseException) -> None:
         """Clear away what a start that failed has made, and keep the reason in the record."""
         container = self._records.get(container_id)
+        await self._end_process(container.id)
         await self._clear(container)
         text = str(error)
         code = 127 if "no such file or directory" in text or "executable file not found" in text else 128
         code = 126 if "permission denied" in text else code
-        state = replace(container.state, status="created", running=False, pid=0, exit_code=code, error=text)
+        state = replace(
+            container.state,
+            status="created" if container.state.started_at == ZERO_TIME else "exited",
+            running=False,
+            restarting=False,
+            pid=0,
+            exit_code=code,
+            error=text,
+        )
         container = await self._records.put(replace(self._records.get(container_id), state=state))
+        self._remove_later(container)
+
+    def _remove_later(self, container: Container) -> None:
+        """Have a container with ``--rm`` removed. In a task of its own: whoever starts or stops one holds the lock that
+        a removal needs."""
         if container.host_config.auto_remove and self.on_auto_remove is not None:
-            # Its own task: whoever starts the container holds the lock that a removal needs.
-            spawn(self.on_auto_remove(container_id), name=f"remove {container.name}")
+            removing = spawn(self.on_auto_remove(container.id), name=f"remove {container.name}")
+            self._under_way.add(removing)
+            removing.add_done_callback(self._under_way.discard)
 
     async def _plug(self, container: Container) -> tuple[Container, str]:
         """The container's sandbox, and the network namespace for the runtime."""
@@ -258,11 +317,17 @@ class Lifecycle:
                 user=await self._user(container),
                 network=network,
                 mounts=[mount for mount in own if mount.destination not in taken] + mounted,
-                pid_of={ref: self._records.get(ref).state.pid for ref in _shared_with(container)},
+                pid_of={ref: self._pid_of(ref) for ref in _shared_with(container)},
                 cgroup_parent=self.cgroup_parent,
             ),
             self._spec_host,
         )
+
+    def _pid_of(self, ref: str) -> int:
+        other = self._records.get(ref)
+        if not other.is_running:
+            raise Conflict(f"cannot join the namespaces of a non running container: {other.id}")
+        return other.state.pid
 
     async def _user(self, container: Container) -> user.ResolvedUser:
         wanted, added = container.config.user, container.host_config.group_add or []
@@ -302,72 +367,105 @@ class Lifecycle:
         await self._keeper.open(self._fifos(container))
 
     async def stop(self, ref: str, *, timeout: int | None = None, signal_name: str | None = None) -> None:
-        """Ask the process to end, and kill it when it has not after ``timeout`` seconds (-1: never).
+        """Ask the process to end, and kill it when it has not after ``timeout`` seconds (-1: never). It is gone through
+        with even if the caller is cancelled.
 
         :raises NotModified: it does not run.
         """
         container = self._records.get(ref)
-        async with self.lock(container.id):
-            container = self._records.get(container.id)
-            await self.settle(container.id)
-            if not container.is_running:
-                raise NotModified(f"container {container.id} is not running")
-            await self._records.put(replace(container, has_been_stopped=True))
-            await self._end(container, timeout=timeout, signal_name=signal_name)
+        await regardless(
+            self._stop(container.id, timeout=timeout, signal_name=signal_name),
+            name=f"stop {container.name}",
+            under_way=self._under_way,
+        )
+
+    async def _stop(self, container_id: str, *, timeout: int | None, signal_name: str | None) -> None:
+        async with self.lock(container_id):
+            await self.settle(container_id)
+            container = self._records.get(container_id)
+            if container.state.restarting:
+                await self._stay_ended(container)
+            elif container.is_running:
+                await self._end(container, timeout=timeout, signal_name=signal_name)
+            else:
+                raise NotModified(f"container {container_id} is not running")
             self._events.of_container("stop", container)
+
+    async def _stay_ended(self, container: Container) -> None:
+        """Its restart has been called off: it has ended for good."""
+        state = replace(container.state, status="exited", restarting=False)
+        await self._records.put(replace(container, state=state, has_been_stopped=True))
 
     async def _end(self, container: Container, *, timeout: int | None, signal_name: str | None) -> None:
         number = parse_signal(signal_name or container.config.stop_signal or "SIGTERM")
         if timeout is None:
             timeout = container.config.stop_timeout if container.config.stop_timeout is not None else _STOP_SECONDS
+        # Before anything else, since the process may end at any moment.
         gone = self.waiters.wait(container.id, Condition.NEXT_EXIT)
+        await self._records.put(replace(container, has_been_stopped=True))
         if container.state.paused:
-            await self._runtime.resume(container.id)
+            await self._thaw(container.id)
         try:
             await self._signal(container, number)
-            try:
-                async with asyncio.timeout(timeout if timeout >= 0 else None):
-                    await asyncio.shield(gone)
-                    return
-            except TimeoutError:
-                await self._signal(container, signal.SIGKILL)
-                await gone
+            if await _within(gone, timeout if timeout >= 0 else None):
+                return
+            await self._signal(container, signal.SIGKILL)
         except NotFound:
-            await gone
+            _log.debug("%s has ended by itself", container.name)
+        await self._be_gone(container, gone)
+
+    async def _be_gone(self, container: Container, gone: "asyncio.Future[ExitResult]") -> None:
+        if not await _within(gone, _KILL_SECONDS):
+            raise Internal(f"tried to kill container {container.id}, but did not receive an exit event")
+
+    async def _thaw(self, container_id: str) -> None:
+        try:
+            await self._runtime.resume(container_id)
+        except (NotFound, FailedPrecondition) as error:
+            _log.debug("container %s is not frozen: %s", container_id, error)
 
     async def _signal(self, container: Container, number: int) -> None:
         self._events.of_container("kill", container, signal=str(number))
         await self._runtime.kill(container.id, number)
 
     async def kill(self, ref: str, signal_name: str) -> None:
-        """Send a signal. Raises Conflict when the container does not run."""
+        """Send a signal; SIGKILL is waited for. Needs no lock, so that it gets through to one that is being stopped.
+        Raises Conflict when the container does not run."""
         container = self._records.get(ref)
         number = parse_signal(signal_name or "KILL")
+        if container.state.restarting:
+            await self._call_off_restart(container.id)
+            return
         if not container.is_running:
             raise Conflict(f"cannot kill container: {ref}: container {container.id} is not running")
+        gone = self.waiters.wait(container.id, Condition.NEXT_EXIT)
         if number in (signal.SIGKILL, parse_signal(container.config.stop_signal or "SIGTERM")):
             container = await self._records.put(replace(container, has_been_stopped=True))
-        await cancel(self._restarts.pop(container.id, None))
         if number == signal.SIGKILL and container.state.paused:
-            await self._runtime.resume(container.id)
-        gone = self.waiters.wait(container.id, Condition.NEXT_EXIT) if number == signal.SIGKILL else None
-        await self._signal(container, number)
-        if gone is not None:
-            async with asyncio.timeout(_STOP_SECONDS):
-                await gone
+            await self._thaw(container.id)
+        try:
+            await self._signal(container, number)
+        except NotFound:
+            _log.debug("%s has ended by itself", container.name)
+        if number == signal.SIGKILL:
+            await self._be_gone(container, gone)
+
+    async def _call_off_restart(self, container_id: str) -> None:
+        async with self.lock(container_id):
+            await self.settle(container_id)
+            container = self._records.get(container_id)
+            if container.state.restarting:
+                await self._stay_ended(container)
 
     async def restart(self, ref: str, *, timeout: int | None = None, signal_name: str | None = None) -> None:
         """Stop it if it runs, then start it."""
         container = self._records.get(ref)
         async with self.lock(container.id):
-            container = self._records.get(container.id)
             await self.settle(container.id)
+            container = self._records.get(container.id)
             if container.is_running:
-                await self._records.put(replace(container, has_been_stopped=True))
                 await self._end(container, timeout=timeout, signal_name=signal_name)
-                await self.settle(container.id)
-            await self._records.put(replace(self._records.get(container.id), has_been_stopped=False))
-            await self._start(self._records.get(container.id))
+            await whole(self._start_anew(container.id), name=f"start {container.name}")
             self._events.of_container("restart", self._records.get(container.id))
 
     async def pause(self, ref: str, *, paused: bool) -> None:
@@ -380,18 +478,24 @@ class Lifecycle:
             if container.state.paused == paused:
                 raise Conflict(f"Container {container.id} is {'already' if paused else 'not'} paused")
             await (self._runtime.pause(container.id) if paused else self._runtime.resume(container.id))
+            container = self._records.get(container.id)
+            if not container.is_running:
+                raise Conflict(f"container {container.id} is not running")
             state = replace(container.state, paused=paused, status="paused" if paused else "running")
             container = await self._records.put(replace(container, state=state))
             self._events.of_container("pause" if paused else "unpause", container)
 
     async def _watch(self, container_id: str) -> None:
         status = await self._runtime.wait(container_id)
-        await self._exited(container_id, status)
+        await whole(self._exited(container_id, status), name=f"end of {container_id[:12]}")
 
     async def _exited(self, container_id: str, status: ExitStatus) -> None:
         for tell in self.on_ended:
             tell(container_id)
-        await self._keeper.drained(container_id)
+        try:
+            await self._keeper.drained(container_id)
+        except ShoalError as error:
+            _log.warning("the last output of %s may not be in its log: %s", container_id, error)
         container = self._records.get(container_id)
         state = replace(
             container.state,
@@ -414,62 +518,133 @@ class Lifecycle:
         finally:
             self._cleanups.pop(container.id, None)
         container = self._records.find(container.id) or container
-        if container.host_config.auto_remove and self.on_auto_remove is not None:
-            await self.on_auto_remove(container.id)
-        elif _restarts(container):
-            self._restarts[container.id] = spawn(self._restart_later(container), name=f"restart {container.name}")
+        # Neither is waited for here: whoever holds the lock may be waiting for this.
+        self._remove_later(container)
+        if _restarts(container):
+            self._restart(container)
 
-    async def _restart_later(self, container: Container) -> None:
-        delay = min(self._backoff.get(container.id, _BACKOFF_FIRST / 2) * 2, _BACKOFF_LAST)
-        if _ran_for(container) > _BACKOFF_RESET:
-            delay = _BACKOFF_FIRST
-        self._backoff[container.id] = delay
-        await self._records.put(
-            replace(container, state=replace(container.state, status="restarting", restarting=True))
-        )
-        await self._clock.sleep(delay)
-        async with self.lock(container.id):
-            self._restarts.pop(container.id, None)
-            current = self._records.find(container.id)
-            if current is None or current.has_been_stopped or current.is_running:
+    def _restart(self, container: Container) -> None:
+        if not self._is_ending:
+            self._restarts[container.id] = spawn(self._restart_later(container.id), name=f"restart {container.name}")
+
+    async def _restart_later(self, container_id: str) -> None:
+        """Restart it after its pause, and after the next one as long as what it needs cannot be reached yet."""
+        while True:
+            container = self._records.get(container_id)
+            delay = min(self._backoff.get(container_id, _BACKOFF_FIRST / 2) * 2, _BACKOFF_LAST)
+            if _ran_for(container) > _BACKOFF_RESET:
+                delay = _BACKOFF_FIRST
+            self._backoff[container_id] = delay
+            state = replace(container.state, status="restarting", restarting=True)
+            await self._records.put(replace(container, state=state))
+            await self._clock.sleep(delay)
+            async with self.lock(container_id):
+                try:
+                    await whole(self._start_again(container_id), name=f"restart {container.name}")
+                except Unavailable as error:
+                    _log.info("container %s cannot be restarted yet: %s", container.name, error)
+                    continue
+                except ShoalError as error:
+                    _log.warning("container %s could not be restarted: %s", container.name, error)
+                # While the lock is held: who gets it next must not call off what has been done.
+                self._restarts.pop(container_id, None)
                 return
-            current = await self._records.put(replace(current, restart_count=current.restart_count + 1))
-            try:
-                await self._start(current)
-            except ShoalError as error:
-                _log.warning("container %s could not be restarted: %s", current.name, error)
+
+    async def _start_again(self, container_id: str) -> None:
+        container = self._records.find(container_id)
+        if container is None or container.has_been_stopped or container.is_running:
+            return
+        await self._start(await self._records.put(replace(container, restart_count=container.restart_count + 1)))
 
     async def _clear(self, container: Container) -> None:
-        """Remove the runtime's task, the sandbox and the streams; what is gone already is no error."""
-        await self._discovery.withdraw(container.id)
-        try:
-            await self._runtime.delete_task(container.id)
-        except (NotFound, FailedPrecondition) as error:
-            _log.debug("the task of %s: %s", container.name, error)
-        await self._networks.unplug(container.id)
+        """Remove the runtime's task, the sandbox and the streams; what is gone already is no error, and what cannot be
+        removed now keeps nothing else from going."""
+        await self._try(self._discovery.withdraw(container.id), container)
+        await self._try(self._delete_task(container.id), container)
+        await self._try(self._networks.unplug(container.id), container)
         if self.attacher is not None and not container.task_id:
-            await self.attacher.detach(container.id)
-        await self._keeper.close(container.id)
-        await self._volumes.unmount(container)
+            await self._try(self.attacher.detach(container.id), container)
+        await self._try(self._keeper.close(container.id), container)
+        await self._try(self._volumes.unmount(container), container)
+
+    async def _try(self, step: Awaitable[None], container: Container) -> None:
+        try:
+            await step
+        except ShoalError as error:
+            _log.warning("not all of %s could be cleared away: %s", container.name, error)
+
+    async def _delete_task(self, container_id: str) -> None:
+        """Remove the runtime's task, killing what still runs in it; none is no error."""
+        try:
+            await self._runtime.delete_task(container_id)
+        except NotFound:
+            return
+        except FailedPrecondition:
+            # It was started, and what was to follow failed.
+            try:
+                await self._runtime.kill(container_id, signal.SIGKILL, everything=True)
+            except NotFound as error:
+                _log.debug("container %s has ended by itself: %s", container_id, error)
+            try:
+                async with asyncio.timeout(_KILL_SECONDS):
+                    await self._runtime.wait(container_id)
+            except TimeoutError as error:
+                raise Internal(f"the process of {container_id} does not end") from error
+            await self._runtime.delete_task(container_id)
 
     async def restore(self) -> None:
-        """After a restart of shoald: containers that still run go on being watched, the others have ended meanwhile."""
-        alive = {state.id: state.process for state in await self._runtime.list()}
-        for container in list(self._records.running()):
-            process = alive.get(container.id)
-            if process is not None and process.status in (ProcessStatus.RUNNING, ProcessStatus.PAUSED):
+        """After a restart of shoald: containers that still run go on being watched, the others have ended meanwhile.
+        What shoald, killed in the middle of something, has left behind is cleared away."""
+        alive = {state.id: state for state in await self._runtime.list()}
+        held = set((await self._keeper.hello()).containers)
+        for container in self._records.all():
+            found = alive.pop(container.id, None)
+            process = found.process if found is not None else None
+            if not container.is_running:
+                if process is not None or container.id in held:
+                    await self._clear(container)
+                self._go_on(self._records.get(container.id))
+            elif process is not None and process.status in (ProcessStatus.RUNNING, ProcessStatus.PAUSED):
                 self._watches[container.id] = spawn(self._watch(container.id), name=f"watch {container.name}")
                 for tell in self.on_started:
                     await tell(container)
-                continue
-            status = process.exit if process is not None and process.exit else ExitStatus(255, self._clock.now())
-            await self._exited(container.id, status)
+            else:
+                status = process.exit if process is not None and process.exit else ExitStatus(255, self._clock.now())
+                await self._exited(container.id, status)
+        for stray in alive.values():
+            if stray.labels.get(ROOT_LABEL) == str(self._containers_root):
+                await self._remove_stray(stray.id)
+
+    def _go_on(self, container: Container) -> None:
+        """What the policy of a container that had ended says when shoald starts."""
+        policy, state = container.host_config.restart_policy.name, container.state
+        has_run = state.started_at != ZERO_TIME
+        if container.host_config.auto_remove and (has_run or state.error):
+            self._remove_later(container)
+        elif has_run and not container.task_id and (policy == "always" or _restarts(container)):
+            self._restart(container)
+
+    async def _remove_stray(self, container_id: str) -> None:
+        """A container that was being created, or removed: no record tells of it."""
+        try:
+            await self._delete_task(container_id)
+            await self._runtime.remove(container_id)
+        except ShoalError as error:
+            _log.warning("container %s, of which nothing is known, cannot be removed: %s", container_id, error)
 
     async def stop_watching(self) -> None:
-        """shoald ends: leave the containers as they are."""
+        """shoald ends: leave the containers as they are, and finish what follows the end of others."""
+        self._is_ending = True
         await cancel(*self._watches.values(), *self._restarts.values())
-        for cleanup in list(self._cleanups.values()):
-            await asyncio.shield(cleanup)
+        while self._cleanups:
+            await asyncio.wait(self._cleanups.values())
+        await cancel(*self._under_way)
+
+
+async def _within(gone: "asyncio.Future[ExitResult]", seconds: float | None) -> bool:
+    """Whether it comes about in that time; None for as long as it takes."""
+    done, _ = await asyncio.wait([gone], timeout=seconds)
+    return bool(done)
 
 
 def _dns_port() -> int:

@@ -27,7 +27,7 @@ def api_name(attribute: str) -> str:
     return "".join(_ACRONYMS.get(word) or word.capitalize() for word in attribute.split("_"))
 
 
-class Object(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=api_name):
+class Object(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename=api_name, gc=False):
     """Base of everything that the API sends or the store keeps."""
 
 

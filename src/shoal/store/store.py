@@ -1,7 +1,7 @@
 """The store: all of the swarm's objects in memory, every transaction durable before anybody sees it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from shoal.aio.broadcast import Broadcast, Subscription
 from shoal.aio.clock import Clock
-from shoal.aio.tasks import spawn
+from shoal.aio.tasks import carry_through
 from shoal.errors import Internal
 from shoal.objects.base import decode, encode, timestamp
 from shoal.objects.meta import Version
@@ -57,7 +57,8 @@ class Store:
             tx = Tx(self._tables)
             result = change(tx)
             if tx.changed:
-                await _carried_through(self._commit(tx))
+                # Cut off in the middle, memory would disagree with what is on disk.
+                await carry_through(self._commit(tx), name="store commit")
             return result
 
     async def _commit(self, tx: Tx) -> None:
@@ -97,21 +98,6 @@ class Store:
         async with self._lock:
             self._events.close()
             await self._backend.close()
-
-
-async def _carried_through(commit: Coroutine[Any, Any, None]) -> None:
-    """Await a commit to its end even if the caller is cancelled meanwhile, and with the store's lock held until then:
-    the backend's answer would be lost otherwise, and memory would disagree with what is on disk."""
-    task = spawn(commit, name="store commit")
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    await task
 
 
 def _stamped(obj: Any, version: Version, created: str, updated: str) -> Stored:
