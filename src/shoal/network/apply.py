@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -48,10 +48,13 @@ def apply(operations: Iterable[Operation], handles: Handles) -> list[Failure]:
     """Carry out all operations, whatever becomes of the others; what failed, in order."""
     failures: list[Failure] = []
     barred: dict[str, ShoalError] = {}
+    foreign: dict[Key, ShoalError] = {}
     for number, phase in groupby(operations, key=phase_of):
         by_ns: dict[str, list[Operation]] = defaultdict(list)
         for operation in phase:
-            if (error := barred.get(operation.item.ns) or barred.get(_far_end(operation.item))) is not None:
+            item = operation.item
+            error = barred.get(item.ns) or barred.get(_far_end(item)) or _first_of(foreign, _links_of(item))
+            if error is not None:
                 failures.append(Failure(operation, error))
             else:
                 by_ns[operation.item.ns].append(operation)
@@ -63,7 +66,27 @@ def apply(operations: Iterable[Operation], handles: Handles) -> list[Failure]:
             if failed and number == Phase.ADD_NAMESPACE:
                 # It is somebody else's, or there is none: nothing of ours must come to lie there.
                 barred[ns] = failed[0].error
+            if number in (Phase.ADD_HUB, Phase.ADD_PAIR):
+                # A link of that name is there already and is not ours: it keeps its settings and its alias.
+                foreign |= {key: f.error for f in failed for key in _ends([f.operation])}
     return failures
+
+
+def _first_of(foreign: Mapping[Key, ShoalError], keys: Iterable[Key]) -> ShoalError | None:
+    return next((foreign[key] for key in keys if key in foreign), None)
+
+
+def _links_of(item: Item) -> Iterator[Key]:
+    """The links that an item is, stands on or is plugged into."""
+    match item:
+        case Bridge() | Veth() | Vxlan():
+            yield item.key
+            if not isinstance(item, Bridge) and item.master:
+                yield ("link", item.ns, item.master)
+        case Address() | Route() | Neighbour() | FdbEntry() | Sysctl() if item.link is not None:
+            yield ("link", item.ns, item.link)
+        case _:
+            return
 
 
 def _far_end(item: Item) -> str:
@@ -88,7 +111,10 @@ def _apply_in(ns: str, batch: list[Operation], handles: Handles) -> list[Failure
         if messages:
             for failure in handles.netlink(ns).attempt([change for _, change in messages]):
                 operation = messages[failure.position][0]
-                if not (isinstance(operation, Remove) and isinstance(failure.error, NotFound)):
+                if isinstance(operation, Add) and isinstance(failure.error, Conflict):
+                    with _noting(operation, failures):
+                        _make_anew(operation, failure.error, handles, open_files)
+                elif not (isinstance(operation, Remove) and isinstance(failure.error, NotFound)):
                     failures.append(Failure(operation, failure.error))
         for operation in filter(_stands_alone, batch):
             with _noting(operation, failures):
@@ -100,6 +126,26 @@ def _apply_in(ns: str, batch: list[Operation], handles: Handles) -> list[Failure
             with suppress(NotFound):  # a namespace that has lost its name goes by itself, with its links
                 handles.reaper.reap(handles.path(ns), list(_ends(cut_off)))
     return failures
+
+
+def _make_anew(operation: Operation, error: ShoalError, handles: Handles, open_files: ExitStack) -> None:
+    """Make a link whose name is taken by one that a crash left half made: down, without an owner or an address. Raises
+    Conflict for any other, which is somebody's."""
+    item = operation.item
+    if not isinstance(item, Bridge | Veth):
+        raise error
+    for _, ns, name in _ends([operation]):
+        netlink = handles.netlink(ns)
+        if (found := netlink.link(name)) is None:
+            continue
+        if found.up or found.alias or any(address.index == found.index for address in netlink.addresses()):
+            where = f"in {ns}" if ns else "on this machine"
+            raise Conflict(
+                f"{name} {where} is not ours: stop the engine that it belongs to, remove it with 'ip link del {name}' "
+                "if nobody needs it, or choose another name (shoald --bridge)"
+            ) from error
+        netlink.apply([changes.del_link(found.index)])
+    handles.netlink(item.ns).apply(_changes(operation, handles, open_files))
 
 
 def _stands_alone(operation: Operation) -> bool:

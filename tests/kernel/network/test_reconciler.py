@@ -387,6 +387,44 @@ def test_a_namespace_of_somebody_elses_is_not_taken() -> None:
     asyncio.run(go())
 
 
+def test_a_bridge_of_another_engines_is_not_taken() -> None:
+    async def go() -> None:
+        ip("link add docker0 type bridge")
+        ip("addr add 172.17.0.1/16 dev docker0")
+        ip("link set docker0 up mtu 1400")
+        before = _as_it_is("docker0")
+        async with reconciled(NodeNetwork()) as reconciler:
+            with pytest.raises(Internal, match="docker0 on this machine is not ours"):
+                await reconciler.apply(empty_node(), all_parts(empty_node()))
+            await reconciler.apply(NodeNetwork(), all_parts(empty_node()))
+        assert _as_it_is("docker0") == before
+
+    asyncio.run(go())
+
+
+def _as_it_is(bridge: str) -> list[object]:
+    """What somebody has set on a bridge of theirs; its timers and counters go on by themselves."""
+    link = links()[bridge]
+    localnet = Path(f"/proc/sys/net/ipv4/conf/{bridge}/route_localnet").read_text()
+    return [link["ifindex"], link["address"], link["mtu"], link.get("ifalias"), addresses(link), localnet]
+
+
+def test_links_left_half_made_by_a_crash_are_made_anew() -> None:
+    async def go() -> None:
+        ip("link add docker0 type bridge")
+        async with reconciled(empty_node()) as reconciler:
+            assert await reconciler.repair() == []
+            assert addresses(links()["docker0"]) == ["172.17.0.1/16"]
+            outer = next(name for name in links() if name.startswith("veth"))
+        ip("link del docker_gwbridge")
+        ip(f"link del {outer}")
+        ip(f"link add {outer} type veth peer name other0")
+        async with reconciled(empty_node()) as reconciler:
+            assert await reconciler.repair() == []
+
+    asyncio.run(go())
+
+
 def test_a_namespace_left_by_a_crash_is_used() -> None:
     async def go() -> None:
         netns.create(TASKS[0])
