@@ -68,7 +68,7 @@ class Archives:
             container = self._records.get(key)
             if not container.is_running:
                 await held.enter_async_context(self._lifecycle.lock(key))
-                await self._lifecycle.settle(key)
+                await self._lifecycle.cleared(key)
             container = self._records.get(key)
             root = await held.enter_async_context(rootview.opened(container, self._runtime, writable=True))
             place = _clean(path)

@@ -1,6 +1,7 @@
 """What the API and the agent ask about containers: create, find, rename, remove; running them is the lifecycle's."""
 
 import asyncio
+import logging
 import shutil
 from pathlib import Path
 
@@ -13,16 +14,19 @@ from shoal.container.oci import OciSpec
 from shoal.container.runtime import Runtime
 from shoal.engine import create, mounts
 from shoal.engine.events import Events
-from shoal.engine.lifecycle import Lifecycle
+from shoal.engine.lifecycle import ROOT_LABEL, Lifecycle
 from shoal.engine.records import Records
 from shoal.engine.volumes import Volumes
 from shoal.engine.waiting import Condition
-from shoal.errors import Conflict, InvalidArgument, NotFound
+from shoal.engine.whole import whole
+from shoal.errors import Conflict, InvalidArgument, ShoalError
 from shoal.objects.base import timestamp
 from shoal.objects.container import Container, ContainerConfig, EndpointSettings, HostConfig, NetworkingConfig
 from shoal.objects.ids import container_id
 from shoal.objects.randomname import random_name
 from shoal.objects.results import Created, ExitResult
+
+_log = logging.getLogger(__name__)
 
 
 class Containers:
@@ -103,6 +107,7 @@ class Containers:
         task_id: str | None = None,
         on_mesh: bool = False,
     ) -> Container:
+        """All of it or nothing; what is begun is not broken off in the middle of a call to the runtime."""
         image = await self._images.inspect(config.image)
         key = container_id()
         name = name.removeprefix("/") if name else random_name(self._records.is_taken)
@@ -123,18 +128,35 @@ class Containers:
             )
             container = create.record(creation)
             parent = await self._images.unpack(image)
-            await self._runtime.create(key, _blank(), parent=parent, labels={"shoal.name": name}, image=image.id)
+        except BaseException:
+            self._records.unclaim(name)
+            raise
+        return await whole(self._make(container, parent, image.id), name=f"create {name}")
+
+    async def _make(self, container: Container, parent: str, image_id: str) -> Container:
+        key, host = container.id, container.host_config
+        labels = {"shoal.name": container.name, ROOT_LABEL: str(self._containers_root)}
+        try:
+            await self._runtime.create(key, _blank(), parent=parent, labels=labels, image=image_id)
             wanted = [m for m in mounts.wanted(container.config, host) if m.type != "tmpfs"]
             own = {mount.destination for mount in wanted}
             wanted += [m for m in mounts.of_others(host, self._records.get) if m.destination not in own]
-            points = await self._volumes.resolve(wanted, container_id=key)
-            container = await self._records.put(replace(container, mounts=points))
+            container = replace(container, mounts=await self._volumes.resolve(wanted, container_id=key))
+            await self._records.put(container)
         except BaseException:
-            self._records.unclaim(name)
-            await self._runtime.remove(key)
+            await self._unmake(container)
             raise
         self._events.of_container("create", container)
         return container
+
+    async def _unmake(self, container: Container) -> None:
+        """Take back a creation that failed; what cannot be now goes when shoald starts the next time."""
+        self._records.drop(container)
+        try:
+            await self._runtime.remove(container.id)
+            await self._volumes.release(container, anonymous=True)
+        except ShoalError as error:
+            _log.warning("not all of the container %s could be taken back: %s", container.name, error)
 
     async def rename(self, ref: str, name: str) -> None:
         """Give it another name. Raises Conflict, InvalidArgument."""
@@ -154,6 +176,9 @@ class Containers:
     async def remove(self, ref: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove a container; a running one only with ``force``, which kills it first."""
         container = self._records.get(ref)
+        if force and container.is_running:
+            # Not under the lock: whoever stops it may hold that for as long as its grace lasts.
+            await self._lifecycle.kill(container.id, "KILL")
         async with self._lifecycle.lock(container.id):
             current = self._records.find(container.id)
             if current is None:
@@ -166,29 +191,28 @@ class Containers:
                     f"{advice} the container before removing or force remove"
                 )
             if current.is_running:
-                gone = self._lifecycle.waiters.wait(current.id, Condition.NEXT_EXIT)
-                await self._records.put(replace(current, has_been_stopped=True))
-                try:
-                    await self._lifecycle.kill(current.id, "KILL")
-                except (NotFound, Conflict):
-                    await gone
+                await self._lifecycle.kill(current.id, "KILL")
             await self._lifecycle.settle(current.id)
-            await self._remove(self._records.get(current.id), volumes=volumes)
+            await whole(self._remove(self._records.get(current.id), volumes=volumes), name=f"remove {current.name}")
 
     async def _remove(self, container: Container, *, volumes: bool) -> None:
+        # The record goes when nothing is left that only it knows of: whatever happens in between, it can be done again.
         await self._lifecycle.discard(container)
         await self._runtime.remove(container.id)
+        await asyncio.to_thread(shutil.rmtree, self._containers_root / container.id, True)
         await self._records.remove(container)
         await self._volumes.release(container, anonymous=volumes)
-        await asyncio.to_thread(shutil.rmtree, self._containers_root / container.id, True)
-        self._lifecycle.forget(container.id)
+        self._lifecycle.forget(container)
         self._events.of_container("destroy", container)
 
     async def _auto_remove(self, container_id: str) -> None:
+        if self._records.find(container_id) is None:
+            return
         async with self._lifecycle.lock(container_id):
             container = self._records.find(container_id)
             if container is not None and not container.is_running:
-                await self._remove(container, volumes=True)
+                await self._lifecycle.settle(container_id)
+                await whole(self._remove(container, volumes=True), name=f"remove {container.name}")
 
     async def stop(self, ref: str, *, timeout: int | None = None, signal: str | None = None) -> None:
         """See :meth:`Lifecycle.stop`; one that does not run is NotModified."""
@@ -201,7 +225,7 @@ class Containers:
         except ValueError as error:
             raise InvalidArgument(f"invalid condition: {condition!r}") from error
         container = self._records.get(ref)
-        if wanted is Condition.NOT_RUNNING and not container.is_running and container.state.status != "created":
+        if wanted is Condition.NOT_RUNNING and not container.is_running:
             done: asyncio.Future[ExitResult] = asyncio.get_running_loop().create_future()
             done.set_result(ExitResult(code=container.state.exit_code))
             return done

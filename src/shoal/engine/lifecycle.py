@@ -18,10 +18,10 @@ from typing import Any, Protocol
 from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
-from shoal.aio.tasks import cancel, carry_through, spawn
+from shoal.aio.tasks import cancel, spawn
 from shoal.container import oci, ocispec, rootfs, user
 from shoal.container.ocispec import SpecHost
-from shoal.container.runtime import ExitStatus, ProcessState, ProcessStatus, Runtime, Stdio
+from shoal.container.runtime import ExitStatus, ProcessStatus, Runtime, Stdio
 from shoal.engine import files, mounts
 from shoal.engine.create import published
 from shoal.engine.discovery import Discovery, answers
@@ -113,7 +113,8 @@ class Lifecycle:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._cleanups: dict[str, asyncio.Task[None]] = {}
         self._restarts: dict[str, asyncio.Task[None]] = {}
-        self._under_way: set[asyncio.Task[Any]] = set()
+        self._stops: set[asyncio.Task[Any]] = set()
+        self._removals: set[asyncio.Task[None]] = set()
         self._is_ending = False
         self._backoff: dict[str, float] = {}
         self.waiters = Waiters()
@@ -160,32 +161,33 @@ class Lifecycle:
         await self._keeper.close(container.id)
         await asyncio.to_thread(shutil.rmtree, self._stdio_root / container.id, True)
 
-    async def settle(self, container_id: str) -> None:
-        """Wait until what an earlier exit left is cleared away, and call off a restart that is due. Under the lock, but
-        for looking only."""
-        await cancel(self._restarts.pop(container_id, None))
+    async def cleared(self, container_id: str) -> None:
+        """Wait until what an earlier exit left is cleared away."""
         if (cleanup := self._cleanups.get(container_id)) is not None:
-            await asyncio.shield(cleanup)
+            await asyncio.wait([cleanup])
+
+    async def settle(self, container_id: str) -> bool:
+        """Wait as :meth:`cleared`, and call off a restart that is due; whether there was one. Under the lock only."""
+        await self.cleared(container_id)
+        restart = self._restarts.pop(container_id, None)
+        await cancel(restart)
+        return restart is not None
 
     async def _start(self, container: Container) -> None:
-        """Start it, to the end: whoever no longer waits for that must not leave a process that nobody knows of."""
-        await carry_through(self._start_now(container), name=f"start {container.name}")
-
-    async def _start_now(self, container: Container) -> None:
         try:
             pid = await self._launch(container)
+            container = self._records.get(container.id)
+            state = ContainerState(
+                status="running",
+                running=True,
+                pid=pid,
+                started_at=timestamp(self._clock.now()),
+                finished_at=container.state.finished_at,
+            )
+            container = await self._records.put(replace(container, state=state))
         except BaseException as error:
             await self._give_up(container.id, error)
             raise
-        container = self._records.get(container.id)
-        state = ContainerState(
-            status="running",
-            running=True,
-            pid=pid,
-            started_at=timestamp(self._clock.now()),
-            finished_at=container.state.finished_at,
-        )
-        container = await self._records.put(replace(container, state=state))
         self._watches[container.id] = spawn(self._watch(container.id), name=f"watch {container.name}")
         self._events.of_container("start", container)
         for tell in self.on_started:
@@ -214,7 +216,6 @@ class Lifecycle:
     async def _give_up(self, container_id: str, error: BaseException) -> None:
         """Clear away what a start that failed has made, and keep the reason in the record."""
         container = self._records.get(container_id)
-        await self._end_process(container.id)
         await self._clear(container)
         text = str(error)
         code = 127 if "no such file or directory" in text or "executable file not found" in text else 128
@@ -236,8 +237,8 @@ class Lifecycle:
         a removal needs."""
         if container.host_config.auto_remove and self.on_auto_remove is not None:
             removing = spawn(self.on_auto_remove(container.id), name=f"remove {container.name}")
-            self._under_way.add(removing)
-            removing.add_done_callback(self._under_way.discard)
+            self._removals.add(removing)
+            removing.add_done_callback(self._removals.discard)
 
     async def _plug(self, container: Container) -> tuple[Container, str]:
         """The container's sandbox, and the network namespace for the runtime."""
@@ -376,14 +377,14 @@ class Lifecycle:
         await regardless(
             self._stop(container.id, timeout=timeout, signal_name=signal_name),
             name=f"stop {container.name}",
-            under_way=self._under_way,
+            under_way=self._stops,
         )
 
     async def _stop(self, container_id: str, *, timeout: int | None, signal_name: str | None) -> None:
         async with self.lock(container_id):
-            await self.settle(container_id)
+            was_due = await self.settle(container_id)
             container = self._records.get(container_id)
-            if container.state.restarting:
+            if was_due or container.state.restarting:
                 await self._stay_ended(container)
             elif container.is_running:
                 await self._end(container, timeout=timeout, signal_name=signal_name)
@@ -438,7 +439,7 @@ class Lifecycle:
             return
         if not container.is_running:
             raise Conflict(f"cannot kill container: {ref}: container {container.id} is not running")
-        gone = self.waiters.wait(container.id, Condition.NEXT_EXIT)
+        gone = self.waiters.wait(container.id, Condition.NEXT_EXIT) if number == signal.SIGKILL else None
         if number in (signal.SIGKILL, parse_signal(container.config.stop_signal or "SIGTERM")):
             container = await self._records.put(replace(container, has_been_stopped=True))
         if number == signal.SIGKILL and container.state.paused:
@@ -447,15 +448,13 @@ class Lifecycle:
             await self._signal(container, number)
         except NotFound:
             _log.debug("%s has ended by itself", container.name)
-        if number == signal.SIGKILL:
+        if gone is not None:
             await self._be_gone(container, gone)
 
     async def _call_off_restart(self, container_id: str) -> None:
         async with self.lock(container_id):
             await self.settle(container_id)
-            container = self._records.get(container_id)
-            if container.state.restarting:
-                await self._stay_ended(container)
+            await self._stay_ended(self._records.get(container_id))
 
     async def restart(self, ref: str, *, timeout: int | None = None, signal_name: str | None = None) -> None:
         """Stop it if it runs, then start it."""
@@ -536,7 +535,7 @@ class Lifecycle:
                 delay = _BACKOFF_FIRST
             self._backoff[container_id] = delay
             state = replace(container.state, status="restarting", restarting=True)
-            await self._records.put(replace(container, state=state))
+            await self._records.put(replace(container, state=state, has_been_stopped=False))
             await self._clock.sleep(delay)
             async with self.lock(container_id):
                 try:
@@ -596,12 +595,11 @@ class Lifecycle:
         """After a restart of shoald: containers that still run go on being watched, the others have ended meanwhile.
         What shoald, killed in the middle of something, has left behind is cleared away."""
         alive = {state.id: state for state in await self._runtime.list()}
-        held = set((await self._keeper.hello()).containers)
         for container in self._records.all():
             found = alive.pop(container.id, None)
             process = found.process if found is not None else None
             if not container.is_running:
-                if process is not None or container.id in held:
+                if process is not None:
                     await self._clear(container)
                 self._go_on(self._records.get(container.id))
             elif process is not None and process.status in (ProcessStatus.RUNNING, ProcessStatus.PAUSED):
@@ -611,6 +609,14 @@ class Lifecycle:
             else:
                 status = process.exit if process is not None and process.exit else ExitStatus(255, self._clock.now())
                 await self._exited(container.id, status)
+        kept = await self._keeper.hello()
+        running = {container.id for container in self._records.running()}
+        for sandbox_id in set(kept.sandboxes) - running:
+            await self._keeper.stop(sandbox_id)
+        for container_id in set(kept.containers) - running:
+            # Others' are those of execs.
+            if self._records.find(container_id) is not None:
+                await self._keeper.close(container_id)
         for stray in alive.values():
             if stray.labels.get(ROOT_LABEL) == str(self._containers_root):
                 await self._remove_stray(stray.id)
@@ -635,10 +641,9 @@ class Lifecycle:
     async def stop_watching(self) -> None:
         """shoald ends: leave the containers as they are, and finish what follows the end of others."""
         self._is_ending = True
-        await cancel(*self._watches.values(), *self._restarts.values())
-        while self._cleanups:
-            await asyncio.wait(self._cleanups.values())
-        await cancel(*self._under_way)
+        await cancel(*self._watches.values(), *self._restarts.values(), *self._stops)
+        while following := [*self._cleanups.values(), *self._removals]:
+            await asyncio.wait(following)
 
 
 async def _within(gone: "asyncio.Future[ExitResult]", seconds: float | None) -> bool:

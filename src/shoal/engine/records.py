@@ -73,11 +73,15 @@ class Records:
         await self._db.put(_KIND, container.id, container)
         return container
 
-    async def remove(self, container: Container) -> None:
-        """Forget a container and free its name."""
+    def drop(self, container: Container) -> None:
+        """Take back a new container, which is not on disk yet, and its name."""
         self._containers.pop(container.id, None)
         if self._names.get(container.name) == container.id:
             del self._names[container.name]
+
+    async def remove(self, container: Container) -> None:
+        """Forget a container and free its name."""
+        self.drop(container)
         await self._db.delete(_KIND, container.id)
 
     def running(self) -> Iterable[Container]:

@@ -146,7 +146,7 @@ class Streams:
         if container.state.restarting:
             raise Conflict(f"Container {container.id} is restarting, wait until the container is running")
         if not container.is_running:
-            await self._lifecycle.settle(container.id)
+            await self._lifecycle.cleared(container.id)
             await self._lifecycle.open_stdio(container)
         stdin = stdin and container.config.open_stdin
 

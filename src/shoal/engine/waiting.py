@@ -21,23 +21,21 @@ class Waiters:
     def __init__(self) -> None:
         self._exits: dict[str, list[asyncio.Future[ExitResult]]] = defaultdict(list)
         self._removals: dict[str, list[asyncio.Future[ExitResult]]] = defaultdict(list)
-        self._last: dict[str, ExitResult] = {}
 
     def wait(self, container_id: str, condition: Condition) -> asyncio.Future[ExitResult]:
         """A future for the container's next exit or removal, whichever ``condition`` names."""
         future: asyncio.Future[ExitResult] = asyncio.get_running_loop().create_future()
         waiting = self._removals if condition is Condition.REMOVED else self._exits
-        waiting[container_id].append(future)
+        # Those who have gone away meanwhile are dropped here: a container may run for years, and many may ask.
+        waiting[container_id] = [other for other in waiting[container_id] if not other.done()] + [future]
         return future
 
     def exited(self, container_id: str, result: ExitResult) -> None:
         """Wake those who wait for an exit."""
-        self._last[container_id] = result
         _resolve(self._exits.pop(container_id, []), result)
 
-    def removed(self, container_id: str) -> None:
-        """Wake everybody: there will be no exit any more."""
-        last = self._last.pop(container_id, ExitResult(code=0))
+    def removed(self, container_id: str, last: ExitResult) -> None:
+        """Wake everybody with how it ended ``last``: there will be no exit any more."""
         _resolve(self._exits.pop(container_id, []), last)
         _resolve(self._removals.pop(container_id, []), last)
 
