@@ -52,7 +52,7 @@ class Controller(Protocol):
 
 
 class ContainerController:
-    """A task that is a container. ``files`` are the secrets and configs that it mounts."""
+    """A task that is a container."""
 
     def __init__(
         self, *, task: Task, containers: Containers, lifecycle: Lifecycle, images: NodeImages, health: Health

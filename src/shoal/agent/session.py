@@ -14,7 +14,7 @@ import msgspec
 
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
-from shoal.errors import Forbidden, Unavailable
+from shoal.errors import Forbidden, ShoalError, Unavailable
 from shoal.objects.node import NodeDescription
 from shoal.objects.task import TaskStatus
 from shoal.wire.cluster import (
@@ -81,7 +81,7 @@ class ManagerSession:
 
     async def attach(self, container_id: str, name: str, network_id: str, aliases: Sequence[str]) -> str:
         """Ask for a plain container's place on a network; the id of the task that stands for it. Raises Unavailable
-        without a manager in reach, InvalidArgument with the manager's reason."""
+        without a manager in reach, Forbidden with the manager's reason."""
         if self._socket is None:
             raise Unavailable("no manager of the swarm can be reached: the network has no addresses to give")
         self._number += 1
@@ -164,8 +164,7 @@ class ManagerSession:
                         if (waiting := self._asked.get(number)) is not None and not waiting.done():
                             waiting.set_result(attached)
                     case Assignments() as assignments:
-                        await self._assign(assignments)
-                        await self._send(socket, Applied(version=assignments.version))
+                        await self._take(assignments, socket)
                     case StatusTaken(number=number):
                         self._sent.pop(number, None)
         finally:
@@ -175,6 +174,15 @@ class ManagerSession:
                 for task_id, status in sent.items():
                     self._pending.setdefault(task_id, status)
             self._sent.clear()
+
+    async def _take(self, assignments: Assignments, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Apply a version and say so; one that could not be applied whole is not acknowledged."""
+        try:
+            await self._assign(assignments)
+        except ShoalError as error:
+            _log.warning("version %d could not be applied: %s", assignments.version, error)
+        else:
+            await self._send(socket, Applied(version=assignments.version))
 
     async def _send(self, socket: aiohttp.ClientWebSocketResponse, message: FromAgent) -> None:
         await socket.send_bytes(pack(message))

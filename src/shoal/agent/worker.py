@@ -71,7 +71,10 @@ class Worker:
     async def start(self) -> None:
         """Go on with the tasks of the snapshot on disk."""
         if self._resources:
-            await self._apply()
+            try:
+                await self._apply()
+            except ShoalError as error:
+                _log.warning("the swarm's networks could not be made as wanted: %s", error)
 
     def _networks(self) -> ClusterNetworks:
         return cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu)
@@ -89,7 +92,8 @@ class Worker:
         return dict(self._statuses)
 
     async def assign(self, assignments: Assignments) -> None:
-        """Take in a new version. Raises ShoalError when the network cannot be made so; tasks are left then."""
+        """Take in a new version. Raises ShoalError when the network cannot be made so; the tasks have been told all the
+        same, since those that are to stop must."""
         async with self._lock:
             removed = set(assignments.remove)
             if assignments.full:
@@ -104,10 +108,11 @@ class Worker:
             await self._apply()
 
     async def _apply(self) -> None:
+        failed: ShoalError | None = None
         try:
             await self._tell_networks(self._networks())
-        except ShoalError:
-            _log.exception("the swarm's networks could not be made as wanted")
+        except ShoalError as error:
+            failed = error
         given = [r.task for r in self._resources.values() if isinstance(r, TaskResource)]
         tasks = {task.id: task for task in given if task.spec.network_attachment_spec is None}
         self._attachments.offer({t.id: t for t in given if t.spec.network_attachment_spec is not None})
@@ -117,6 +122,8 @@ class Worker:
         for task_id, task in tasks.items():
             runner = self._runners.get(task_id) or self._begin(task)
             runner.want(task.desired)
+        if failed is not None:
+            raise failed
 
     def _begin(self, task: Task) -> Runner:
         runner = Runner(

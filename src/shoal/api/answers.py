@@ -173,6 +173,6 @@ def _update_defaults(config: UpdateConfig | None) -> UpdateConfig:
         delay=config.delay,
         failure_action=config.failure_action or UPDATE.failure_action,
         monitor=config.monitor or UPDATE.monitor,
-        max_failure_ratio=config.max_failure_ratio or 0.0,
+        max_failure_ratio=config.max_failure_ratio or 0,
         order=config.order or UPDATE.order,
     )

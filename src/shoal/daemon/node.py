@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shoal.aio.clock import Clock
+from shoal.aio.tasks import cancel, spawn
 from shoal.api.app import Routes, build_app
 from shoal.api.routes import (
     containers,
@@ -43,6 +44,7 @@ from shoal.observe.topology import read_topology
 from shoal.pki import contexts
 
 _log = logging.getLogger(__name__)
+_SWEEP_SECONDS = 10.0
 _OWN_SOCKET = "/run/shoal/shoal.sock"
 _DOCKER_SOCKET = "/var/run/docker.sock"
 # Where older texts look for the namespaces.
@@ -60,6 +62,7 @@ class NodeDaemon:
         self._server: ApiServer | None = None
         self._metrics: ApiServer | None = None
         self._linked = False
+        self._sweeper: asyncio.Task[None] | None = None
 
     @property
     def addresses(self) -> list[str]:
@@ -93,6 +96,7 @@ class NodeDaemon:
         await engine.execs.restore()
         self._linked = await asyncio.to_thread(_link_namespaces)
         await self._swarm.start()
+        self._sweeper = spawn(self._sweep(), name="network sweep")
         self._server = ApiServer(
             app=build_app(await self._routes(node)),
             listeners=self._listeners(),
@@ -106,6 +110,17 @@ class NodeDaemon:
                 listeners=[parse_listener(f"tcp://{config.metrics_address}")],
             )
             await self._metrics.start()
+
+    async def _sweep(self) -> None:
+        """Look now and then whether the kernel still has what it was given, and mend what somebody broke."""
+        assert self._node is not None
+        while True:
+            await self._clock.sleep(_SWEEP_SECONDS)
+            try:
+                for what in await self._node.engine.networks.repair():
+                    _log.warning("mended: %s", what)
+            except ShoalError as error:
+                _log.warning("a part of the network cannot be mended: %s", error)
 
     def _figures(self) -> str:
         assert self._node is not None and self._swarm is not None
@@ -160,6 +175,7 @@ class NodeDaemon:
         for server in (self._server, self._metrics):
             if server is not None:
                 await server.stop()
+        await cancel(self._sweeper)
         if self._swarm is not None:
             await self._swarm.stop()
         if (node := self._node) is None:

@@ -217,6 +217,10 @@ class NodeNetworks:
             if changed:
                 await self._apply(sorted(changed))
 
+    async def repair(self) -> list[str]:
+        """Compare the kernel with what is wanted and mend it; says what had to be mended. Raises Internal."""
+        return await self._reconciler.repair()
+
     async def settle(self) -> None:
         """Return once the kernel has really removed what was unplugged."""
         await self._reconciler.settle()

@@ -6,12 +6,14 @@ each building one message), what it hears (:mod:`monitor`); one nft context a na
 (:mod:`sysctl`), its tracked connections (:mod:`conntrack`). Below them :mod:`netlink_codec` and :mod:`netlink_socket`
 know bytes and sockets; :mod:`faults` turns an errno into one of Shoal's kinds of error.
 
-Called by ``network`` (which describes, reads back and applies), ``container`` and ``observe``. Calls nothing but the
-kernel and libnftables.
+:mod:`mounts` has what is mounted and file trees to be mounted, :mod:`routes` how the host reaches others.
 
-Everything here is synchronous and none of it is thread-safe: the caller runs it all on one worker thread that does
-nothing else, never on the event loop's, for entering a namespace changes the thread. Only
-:class:`monitor.Monitor` is meant for the loop, once it is open.
+Called by ``network`` (which describes, reads back and applies), ``observe``, ``engine``, ``keeper`` and ``daemon``.
+Calls nothing but the kernel and libnftables.
+
+Everything here is synchronous and none of it is thread-safe: what enters a namespace is run on one worker thread that
+does nothing else, never on the event loop's. Only :class:`monitor.Monitor`, once it is open, and the short looks of
+:mod:`routes` at the host's own namespace are meant for the loop.
 
 Sockets and nft contexts keep their namespace alive: close them before :func:`netns.delete`, or its links stay.
 Nothing here decides what should be there, knows an owner, or keeps state about the network.

@@ -7,5 +7,6 @@ entries, nft tables, sysctls); :mod:`~shoal.network.observe` reads the same item
 it out. :mod:`~shoal.network.reconciler` is the one door to all that. Set-up, teardown, repair and ``shoal topology``
 are this one mechanism. ``dns`` answers names inside the sandboxes.
 
-The engine calls it. It calls ``kernel`` and nothing beside it, and it never hears of managers.
+The engine calls it. It calls ``kernel``; ``dns`` speaks in the keeper's messages (``wire``). It never hears of
+managers.
 """

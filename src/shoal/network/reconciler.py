@@ -52,7 +52,8 @@ class Reconciler:
         The veth pairs of sandboxes that are unplugged are cut off when this returns, and gone 20 ms later
         (:meth:`settle`).
 
-        :raises Internal: the kernel refuses; what worked stays, and the next call tries again.
+        :raises Internal: the kernel refuses something of these parts; what worked stays, and the next call tries
+            again. What is refused of other parts is logged, and tried again too, but is no reason to fail this one.
         """
         names = list(changed)
         await self._run(lambda: self._apply(node, names))
@@ -102,10 +103,11 @@ class Reconciler:
                 self._observed |= wanted
                 return
             _log.info("the kernel is not as it was left, reading it back: %s", _first(failures))
-        self._synchronise()
+        self._synchronise({*before, *wanted})
 
-    def _synchronise(self) -> list[Operation]:
-        """Read everything back and make it as wanted; what was to be done for that."""
+    def _synchronise(self, concerning: set[Key] | None = None) -> list[Operation]:
+        """Read everything back and make it as wanted; what was to be done for that. Raises for what is refused of
+        ``concerning``, or of anything where that is None."""
         done: list[Operation] = []
         for pause in _PAUSES:
             self._observed = observe(self._owner, self._handles, self._sysctls())
@@ -118,6 +120,11 @@ class Reconciler:
                 self._is_known = True
                 return done
             self._is_known = False
+            mine = [f for f in failures if concerning is None or f.operation.item.key in concerning]
+            if not mine:
+                _log.warning("a part of the network cannot be set up: %s", _first(failures))
+                return done
+            failures = mine
             time.sleep(pause)
         raise Internal(f"the network could not be set up: {_first(failures)}") from failures[0].error
 

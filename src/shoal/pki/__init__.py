@@ -6,9 +6,9 @@ The nouns: a :class:`~shoal.pki.authority.RootCA` signs what nodes ask for; a no
 in as a worker or as a manager; ``files`` keeps a node's three files on disk; ``contexts`` makes the SSLContexts of the
 swarm's port and of the daemon's tcp:// sockets.
 
-``manager.ca`` and ``manager.dispatcher`` call it on managers, ``agent`` on every node, ``daemon`` and ``client`` for
-the API over TLS. It calls the ``cryptography`` library, of which it is the only importer, and ``ssl``; of Shoal only
-``objects`` and ``errors``.
+``manager.found`` and ``manager.control`` call it on managers, ``daemon`` on every node and for the API over TLS. It
+calls the ``cryptography`` library, of which it is the only importer, and ``ssl``; of Shoal only ``objects`` and
+``errors``.
 
 It must not open sockets, read the clock (``now`` is a parameter) or know the store. Certificates and keys travel as
 PEM bytes, so that no caller needs ``cryptography``'s types. Everything here is quick (a signature takes well under a

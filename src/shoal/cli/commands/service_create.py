@@ -140,7 +140,7 @@ def run_create(ctx: Context, args: Arguments) -> int:
     image = args.words[0]
     warning = resolve_image(ctx, image, spec["TaskTemplate"], resolve=not args.on("no-resolve-image"))
     created = ctx.engine.post("/services/create", body=spec, headers=registry_auth(ctx, args, image))
-    for text in [*created.get("Warnings", ()), *([warning] if warning else ())]:
+    for text in [*(created.get("Warnings") or ()), *([warning] if warning else ())]:
         ctx.err(text)
     ctx.out(created["ID"])
     sys.stdout.flush()

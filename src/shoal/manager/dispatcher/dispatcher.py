@@ -1,7 +1,7 @@
 """Sessions with the nodes' agents: the differences go out, observed states come in.
 
 What changed in the store marks nodes as dirty; a short pause lets changes that come together go out together. A node's
-status is the dispatcher's to write: ready while its session lives, down when it has ended or gone silent.
+status is the dispatcher's to write: ready once its session has begun, down when it was not heard for too long.
 """
 
 import asyncio
