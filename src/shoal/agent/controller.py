@@ -101,8 +101,8 @@ class ContainerController:
         try:
             either: list[asyncio.Future[Any]] = [ended, unhealthy]
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return ended.result()
+            if ended.done() or not unhealthy.result():
+                return await ended
         finally:
             ended.cancel()
             await cancel(unhealthy)

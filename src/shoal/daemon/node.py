@@ -61,7 +61,8 @@ class NodeDaemon:
         self._swarm: Swarm | None = None
         self._server: ApiServer | None = None
         self._metrics: ApiServer | None = None
-        self._linked = False
+        # Says, across restarts, that the link at _DOCKER_NETNS is this daemon's.
+        self._link_mark = config.exec_root / "netns-link"
         self._sweeper: asyncio.Task[None] | None = None
 
     @property
@@ -94,7 +95,7 @@ class NodeDaemon:
         await engine.networks.start()
         await engine.lifecycle.restore()
         await engine.execs.restore()
-        self._linked = await asyncio.to_thread(_link_namespaces)
+        await asyncio.to_thread(_link_namespaces, self._link_mark)
         await self._swarm.start()
         self._sweeper = spawn(self._sweep(), name="network sweep")
         self._server = ApiServer(
@@ -189,7 +190,7 @@ class NodeDaemon:
         if idle:
             with suppress(ShoalError):
                 await node.reconciler.apply(NodeNetwork(), parts(await engine.networks.description()))
-            await asyncio.to_thread(_unlink_namespaces, self._linked)
+            await asyncio.to_thread(_unlink_namespaces, self._link_mark)
             await node.keeper.stop()
         else:
             await node.keeper.leave()
@@ -217,17 +218,18 @@ def _is_stale(path: Path) -> bool:
     return False
 
 
-def _link_namespaces() -> bool:
+def _link_namespaces(mark: Path) -> None:
     """Have /var/run/docker/netns lead to our namespaces, unless there is something already."""
     if _DOCKER_NETNS.exists() or _DOCKER_NETNS.is_symlink():
-        return False
+        return
+    mark.touch()
     _DOCKER_NETNS.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
     _DOCKER_NETNS.symlink_to("/run/netns")
-    return True
 
 
-def _unlink_namespaces(linked: bool) -> None:
-    if linked:
+def _unlink_namespaces(mark: Path) -> None:
+    if mark.exists():
+        mark.unlink()
         _DOCKER_NETNS.unlink(missing_ok=True)
         with suppress(OSError):
             _DOCKER_NETNS.parent.rmdir()

@@ -76,15 +76,15 @@ class Health:
                 raise FailedPrecondition("unhealthy container")
             await changed.wait()
 
-    async def unhealthy(self, container_id: str) -> None:
-        """Return once the container is found unhealthy; not before it ends where it never is."""
+    async def unhealthy(self, container_id: str) -> bool:
+        """True once the container is found unhealthy, False once it has ended without."""
         while True:
             changed = self._changed[container_id]
             container = self._records.find(container_id)
             if container is None or container_id not in self._running:
-                return
+                return False
             if container.state.health is not None and container.state.health.status == UNHEALTHY:
-                return
+                return True
             await changed.wait()
 
     async def _probe_all(self, container_id: str, check: Check) -> None:
