@@ -3,7 +3,7 @@
 The lab uses one where it would disturb what runs on the machine, and each worker of the end-to-end tests has its own.
 Inside, ``/run`` is empty and private (so ``/run/netns``, the default sockets and pid files are the box's own), ``eth0``
 has an address and leads to the namespace ``neighbour``, which is the default route, the resolver and "another host".
-Files outside ``/run`` are the machine's. When the box ends, every process in it does.
+Files outside ``/run`` and ``/sys`` are the machine's. When the box ends, every process in it does.
 """
 
 import contextlib
@@ -22,7 +22,13 @@ NEIGHBOUR_ADDRESS = "192.168.77.1"
 _SETUP = f"""
 set -e
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/lock /run/netns
+mkdir -p /run/lock /run/netns /run/cgroup
+# A sysfs shows the network namespace that it was mounted in; the cgroups are the machine's.
+mount --rbind /sys/fs/cgroup /run/cgroup
+mount -t sysfs sysfs /sys
+mount --rbind /run/cgroup /sys/fs/cgroup
+umount -l /run/cgroup
+rmdir /run/cgroup
 target=$(readlink -m /etc/resolv.conf)
 mkdir -p "$(dirname "$target")"
 [ -e "$target" ] || : >"$target"

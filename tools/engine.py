@@ -116,14 +116,13 @@ def _hierarchies(path: str) -> list[Path]:
 
 
 def _innermost(pid: int) -> int:
-    """The process that nsenter waits for: entering a namespace of processes takes a child."""
+    """The process that nsenter waits for, where it is one: entering a namespace of processes takes a child."""
+    if Path(f"/proc/{pid}/comm").read_text().strip() != "nsenter":
+        return pid
     for name in os.listdir("/proc"):
         if name.isdigit():
-            try:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 stat = Path(f"/proc/{name}/stat").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            command, rest = stat[stat.index("(") + 1 : stat.rindex(")")], stat[stat.rindex(")") + 2 :].split()
-            if int(rest[1]) == pid and command in ("shoald", "python", "python3"):
-                return int(name)
+                if int(stat[stat.rindex(")") + 2 :].split()[1]) == pid:
+                    return int(name)
     return pid

@@ -60,8 +60,9 @@ def _missing_of_the_kernel() -> Iterator[str]:
 
 def obstacles() -> Iterator[str]:
     """What is on this machine that the lab would disturb or trip over, if it ran in the machine's own namespaces."""
+    links = {str(link["ifname"]) for link in _json("link")}
     for link in _LINKS:
-        if Path("/sys/class/net", link).exists():
+        if link in links:
             yield f"{link} is there, another engine's"
     networks = [ip_network(text) for text in _NETWORKS]
     for taken in _routed():

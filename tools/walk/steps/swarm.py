@@ -24,7 +24,7 @@ def init(t: Transcript) -> None:
         said = t.run(f"{t.client} swarm init{t.place.init_flags}")
         t.check(
             "the join command is printed",
-            re.search(r"docker swarm join --token SWMTKN-1-[a-z0-9]{50}-[a-z0-9]{25} [0-9.]+:2377", said.out),
+            re.search(r"(docker|shoal) swarm join --token SWMTKN-1-[a-z0-9]{50}-[a-z0-9]{25} [0-9.]+:2377", said.out),
         )
         # Asked at once, without a second for it to settle: init has returned.
         t.check("docker_gwbridge is there at once", link(t, "docker_gwbridge"))
