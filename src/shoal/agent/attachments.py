@@ -30,14 +30,22 @@ class Attachments:
         self._waiting[task_id].append(future)
         return await future
 
-    def of(self, container_id: str) -> list[str]:
-        """The tasks that stand for this container's attachments."""
-        return [task.id for task in self._tasks.values() if _container(task) == container_id]
+    def of(self, container_id: str, network_id: str | None = None) -> list[str]:
+        """The tasks that stand for this container's attachments, to that network or to any."""
+        return [
+            task.id
+            for task in self._tasks.values()
+            if _container(task) == container_id and network_id in (None, *_networks(task))
+        ]
 
 
 def _container(task: Task) -> str | None:
     spec = task.spec.network_attachment_spec
     return spec.container_id if spec else None
+
+
+def _networks(task: Task) -> list[str]:
+    return [attachment.network.id for attachment in task.networks_attachments or []]
 
 
 def _addresses(task: Task) -> list[str]:

@@ -83,9 +83,9 @@ class Worker:
         """The addresses of a plain container's attachment, once they and its network are here."""
         return await self._attachments.wait(task_id)
 
-    def attachments_of(self, container_id: str) -> list[str]:
-        """The tasks that stand for a plain container's attachments."""
-        return self._attachments.of(container_id)
+    def attachments_of(self, container_id: str, network_id: str | None = None) -> list[str]:
+        """The tasks that stand for a plain container's attachments, to that network or to any."""
+        return self._attachments.of(container_id, network_id)
 
     def statuses(self) -> dict[str, TaskStatus]:
         """The last state of each task here, for a manager that may have missed it."""

@@ -316,10 +316,10 @@ class Swarm:
         async with asyncio.timeout(_ATTACH_SECONDS):
             return await self._worker.attached(task_id)
 
-    async def detach(self, container_id: str) -> None:
-        """A plain container has left the swarm's networks."""
+    async def detach(self, container_id: str, network_id: str | None = None) -> None:
+        """A plain container has left that network, or all of the swarm's."""
         if self._line is not None and self._worker is not None:
-            for task_id in self._worker.attachments_of(container_id):
+            for task_id in self._worker.attachments_of(container_id, network_id):
                 await self._line.detach(task_id)
 
     def describe(self) -> NodeDescription:

@@ -171,6 +171,8 @@ class Containers:
             old = container.name
             container = await self._records.put(replace(self._records.get(container.id), name=name))
             self._records.unclaim(old)
+            if container.is_running:
+                await self._lifecycle.announce(container)
         self._events.of_container("rename", container, oldName=f"/{old}")
 
     async def remove(self, ref: str, *, force: bool = False, volumes: bool = False) -> None:
@@ -183,8 +185,8 @@ class Containers:
             current = self._records.find(container.id)
             if current is None:
                 return
-            if current.is_running and not force:
-                state = "paused" if current.state.paused else "running"
+            if (current.is_running or current.state.restarting) and not force:
+                state = current.state.status
                 advice = "unpause and then stop" if current.state.paused else "stop"
                 raise Conflict(
                     f'cannot remove container "{current.name}": container is {state}: '

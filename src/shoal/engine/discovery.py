@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from shoal.engine.files import HostResolver
 from shoal.keeper.client import KeeperClient
-from shoal.objects.container import Container, Sandbox
+from shoal.objects.container import Container, Endpoint, Sandbox
 from shoal.wire.keeper import TASK_TTL, NetworkRecords, Pointer, Record, Zone
 from shoal.wire.keeper import Sandbox as Served
 
@@ -29,12 +29,11 @@ class Discovery:
         """Answer names in a sandbox, and the container's own names on the node's networks that it is on."""
         networks = tuple(e.network_id for e in sandbox.endpoints if answers(e.network_name))
         if not networks:
+            await self.withdraw(container.id)
             return
         for endpoint in sandbox.endpoints:
-            if answers(endpoint.network_name) and endpoint.network_id not in self._cluster:
-                names = [container.name, *endpoint.aliases, container.short_id]
-                addresses = tuple(str(ipaddress.ip_interface(a).ip) for a in endpoint.addresses)
-                await self._put(endpoint.network_id, container.id, _of_container(names, addresses))
+            if self._note(container, endpoint):
+                await self._send(endpoint.network_id)
         zone = Zone(networks=networks, upstreams=self._resolver.upstreams(container.host_config.dns or ()))
         port = sandbox.dns_port or 53
         await self._keeper.serve(Served(container.id, netns_path, zone, udp_port=port, tcp_port=port))
@@ -64,13 +63,22 @@ class Discovery:
         if changed:
             await self._keeper.networks(changed)
 
-    def adopt(self, container_id: str) -> None:
-        """The keeper serves this sandbox already, since before a restart."""
-        self._served.add(container_id)
+    def adopt(self, container: Container, sandbox: Sandbox) -> None:
+        """The keeper serves this sandbox, and its names to others, already, since before a restart. To be called once
+        the swarm's networks are known."""
+        if any(answers(endpoint.network_name) for endpoint in sandbox.endpoints):
+            self._served.add(container.id)
+        for endpoint in sandbox.endpoints:
+            self._note(container, endpoint)
 
-    async def _put(self, network_id: str, container_id: str, records: NetworkRecords) -> None:
-        self._local.setdefault(network_id, {})[container_id] = records
-        await self._send(network_id)
+    def _note(self, container: Container, endpoint: Endpoint) -> bool:
+        """Keep a container's names on one of the node's own networks; whether it is one."""
+        if not answers(endpoint.network_name) or endpoint.network_id in self._cluster:
+            return False
+        names = [container.name, *endpoint.aliases, container.short_id]
+        addresses = tuple(str(ipaddress.ip_interface(a).ip) for a in endpoint.addresses)
+        self._local.setdefault(endpoint.network_id, {})[container.id] = _of_container(names, addresses)
+        return True
 
     async def _send(self, network_id: str) -> None:
         members = self._local.get(network_id, {}).values()

@@ -61,7 +61,6 @@ class Engine:
             if container.is_running and container.sandbox is not None:
                 owner = f"task {container.name}" if container.task_id else f"container {container.name}"
                 self.networks.declare(container.id, owner, container.sandbox)
-                self.discovery.adopt(container.id)
         await self.volumes.load()
 
     async def set_cluster(self, cluster: ClusterNetworks) -> None:

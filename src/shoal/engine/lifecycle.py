@@ -69,8 +69,8 @@ class Attacher(Protocol):
         """The addresses that the swarm gives, ``10.0.0.4/24``; the network is here when this returns."""
         ...
 
-    async def detach(self, container_id: str) -> None:
-        """The container has left all of the swarm's networks; one that was on none is no error."""
+    async def detach(self, container_id: str, network_id: str | None = None) -> None:
+        """The container has left that network, or all of the swarm's; one that was on none is no error."""
         ...
 
 
@@ -289,20 +289,12 @@ class Lifecycle:
         return container.name
 
     async def _spec(self, container: Container, network: str) -> oci.OciSpec:
-        sandbox = container.sandbox
-        embedded = any(answers(e.network_name) for e in (sandbox.endpoints if sandbox else []))
         folder = self._containers_root / container.id
         shared = container.host_config.network_mode.partition("container:")[2]
-        if not shared:
-            await asyncio.to_thread(
-                files.write,
-                folder,
-                hostname=container.config.hostname,
-                hosts_text=files.hosts(container, sandbox),
-                resolv=files.resolv_conf(container, self._resolver, embedded=embedded),
-            )
-        else:
+        if shared:
             folder = self._containers_root / self._records.get(shared).id
+        else:
+            await self._write_files(container, container.sandbox)
         own = [
             oci.Mount(
                 destination=f"/etc/{name}", type="bind", source=str(folder / name), options=("rbind", "rprivate", "rw")
@@ -323,6 +315,31 @@ class Lifecycle:
             ),
             self._spec_host,
         )
+
+    async def _write_files(self, container: Container, sandbox: Sandbox | None) -> None:
+        embedded = any(answers(e.network_name) for e in (sandbox.endpoints if sandbox else []))
+        await asyncio.to_thread(
+            files.write,
+            self._containers_root / container.id,
+            hostname=container.config.hostname,
+            hosts_text=files.hosts(container, sandbox),
+            resolv=files.resolv_conf(container, self._resolver, embedded=embedded),
+        )
+
+    async def announce(self, container: Container) -> None:
+        """A running container has other networks, or another name, than before: its files and its names say so."""
+        if container.sandbox is None:
+            return
+        await self._write_files(container, container.sandbox)
+        await self._discovery.serve(container, container.sandbox, str(self.netns_path(container.sandbox)))
+        if not self._records.get(container.id).is_running:
+            # It has ended meanwhile, and had been withdrawn already.
+            await self._discovery.withdraw(container.id)
+
+    async def detach(self, container: Container, network_id: str) -> None:
+        """The container is not on that network, if it is one of the swarm's, any more."""
+        if self.attacher is not None and not container.task_id and not self._networks.is_local(network_id):
+            await self.attacher.detach(container.id, network_id)
 
     def _pid_of(self, ref: str) -> int:
         other = self._records.get(ref)
@@ -486,9 +503,24 @@ class Lifecycle:
 
     async def _watch(self, container_id: str) -> None:
         status = await self._runtime.wait(container_id)
-        await whole(self._exited(container_id, status), name=f"end of {container_id[:12]}")
+        # From here on it is to be waited for, by whoever wants to know whether the container runs or will run again.
+        self._cleanups[container_id] = spawn(self._follow(container_id, status), name=f"end of {container_id[:12]}")
+        self._watches.pop(container_id, None)
 
-    async def _exited(self, container_id: str, status: ExitStatus) -> None:
+    async def _follow(self, container_id: str, status: ExitStatus) -> None:
+        """All that follows the end of a process."""
+        try:
+            container = await self._exited(container_id, status)
+            await self._clear(container)
+        finally:
+            self._cleanups.pop(container_id, None)
+        container = self._records.get(container_id)
+        # Neither is waited for here: whoever holds the lock may be waiting for this.
+        self._remove_later(container)
+        if _restarts(container):
+            self._restart(container)
+
+    async def _exited(self, container_id: str, status: ExitStatus) -> Container:
         for tell in self.on_ended:
             tell(container_id)
         try:
@@ -506,21 +538,9 @@ class Lifecycle:
             finished_at=timestamp(status.at),
         )
         container = await self._records.put(replace(container, state=state))
-        self._watches.pop(container_id, None)
-        self._cleanups[container_id] = spawn(self._after_exit(container), name=f"clear {container.name}")
         self._events.of_container("die", container, exitCode=str(status.code))
         self.waiters.exited(container_id, ExitResult(code=status.code))
-
-    async def _after_exit(self, container: Container) -> None:
-        try:
-            await self._clear(container)
-        finally:
-            self._cleanups.pop(container.id, None)
-        container = self._records.find(container.id) or container
-        # Neither is waited for here: whoever holds the lock may be waiting for this.
-        self._remove_later(container)
-        if _restarts(container):
-            self._restart(container)
+        return container
 
     def _restart(self, container: Container) -> None:
         if not self._is_ending:
@@ -595,6 +615,9 @@ class Lifecycle:
         """After a restart of shoald: containers that still run go on being watched, the others have ended meanwhile.
         What shoald, killed in the middle of something, has left behind is cleared away."""
         alive = {state.id: state for state in await self._runtime.list()}
+        for container in self._records.running():
+            if container.sandbox is not None:
+                self._discovery.adopt(container, container.sandbox)
         for container in self._records.all():
             found = alive.pop(container.id, None)
             process = found.process if found is not None else None
@@ -608,7 +631,7 @@ class Lifecycle:
                     await tell(container)
             else:
                 status = process.exit if process is not None and process.exit else ExitStatus(255, self._clock.now())
-                await self._exited(container.id, status)
+                await self._follow(container.id, status)
         kept = await self._keeper.hello()
         running = {container.id for container in self._records.running()}
         for sandbox_id in set(kept.sandboxes) - running:

@@ -5,6 +5,8 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from shoal.aio.clock import Clock
 from shoal.engine.events import Events
 from shoal.engine.networks import GATEWAY_BRIDGE, NodeNetworks
@@ -21,7 +23,7 @@ from shoal.objects.local_network import (
     ENABLE_MASQUERADE,
     LocalNetwork,
 )
-from shoal.objects.network import IPAMConfig
+from shoal.objects.network import MTU_OPTION, IPAMConfig
 
 _KIND = "network"
 PREDEFINED = ("bridge", "host", "none")
@@ -75,10 +77,10 @@ class LocalNetworks:
                 await self._forget(old)
             return
         pool = _from_bip(bip) if bip else None
-        if old is not None and (pool is None or old.pools == [pool]) and old.bridge == bridge:
-            return
+        if pool is not None:
+            self._check_overlap(pool, f"--bip {bip}", except_for=old)
         if pool is None:
-            pool = _config(self._free_subnet())
+            pool = old.pools[0] if old is not None else _config(self._free_subnet())
         options = {
             DEFAULT_BRIDGE: "true",
             ENABLE_ICC: "true",
@@ -87,9 +89,18 @@ class LocalNetworks:
             BRIDGE_NAME: bridge,
             "com.docker.network.driver.mtu": str(mtu or 1500),
         }
-        if old is not None:
-            await self._forget(old)
-        await self._keep(self._record("bridge", "bridge", pools=[pool], options=options))
+        if old is None:
+            await self._keep(self._record("bridge", "bridge", pools=[pool], options=options))
+        elif (new := replace(old, pools=[pool], options=options)) != old:
+            # The same network, so that the containers that are to be on it find it.
+            await self._keep(new)
+
+    def _check_overlap(self, pool: IPAMConfig, what: str, *, except_for: LocalNetwork | None) -> None:
+        subnet = ipaddress.ip_network(pool.subnet or "")
+        for network in self._all.values():
+            others = [ipaddress.ip_network(c.subnet) for c in network.pools if c.subnet]
+            if network is not except_for and any(o.version == subnet.version and o.overlaps(subnet) for o in others):
+                raise InvalidArgument(f"{what} overlaps with the network {network.name} ({others[0]})")
 
     async def ensure_gateway_bridge(self) -> LocalNetwork:
         """docker_gwbridge, through which what is on overlay networks gets out; made with the swarm."""
@@ -134,6 +145,9 @@ class LocalNetworks:
             if any(network.name == wanted.name for network in self._all.values()):
                 raise Conflict(f"network with name {wanted.name} already exists")
             pools = [self._filled(config) for config in wanted.pools or [IPAMConfig()]]
+            versions = [ipaddress.ip_network(pool.subnet or "").version for pool in pools]
+            if len(versions) > len(set(versions)):
+                raise InvalidArgument("bridge driver doesn't support more than one subnet of a family")
             network = self._record(
                 wanted.name,
                 "bridge",
@@ -191,6 +205,8 @@ class LocalNetworks:
         if not config.subnet:
             return _config(self._free_subnet())
         subnet = ipaddress.ip_network(config.subnet, strict=False)
+        if subnet.num_addresses < 4:
+            raise InvalidArgument(f"no available IPv{subnet.version} addresses on this network's address pools")
         ours = [ipaddress.ip_network(c.subnet) for n in self._all.values() for c in n.pools if c.subnet]
         if any(other.version == subnet.version and other.overlaps(subnet) for other in ours):
             raise Forbidden("Pool overlaps with other one on this address space")
@@ -236,4 +252,33 @@ def _check(wanted: LocalNetwork) -> None:
         if gateway is not None and gateway not in subnet:
             raise InvalidArgument(
                 f"invalid network config:\ninvalid gateway {config.gateway}: parent subnet is {config.subnet}"
+            )
+        _check_parts(config, subnet)
+    if not (mtu := wanted.options.get(MTU_OPTION, "1500")).isdecimal():
+        raise InvalidArgument(f"invalid value for {MTU_OPTION}: {mtu!r} is no number of bytes")
+
+
+def _check_parts(config: IPAMConfig, subnet: Net) -> None:
+    """That the range and the reserved addresses are the subnet's."""
+    try:
+        within = ipaddress.ip_network(config.range, strict=False) if config.range else None
+    except ValueError as error:
+        raise InvalidArgument(f"invalid network config:\ninvalid ip-range {config.range}: {error}") from error
+    if within is not None and (
+        within.version != subnet.version or within.prefixlen < subnet.prefixlen or within.network_address not in subnet
+    ):
+        raise InvalidArgument(
+            f"invalid network config:\ninvalid ip-range {config.range}: parent subnet is {config.subnet}"
+        )
+    for name, address in (config.auxiliary_addresses or {}).items():
+        try:
+            inside = ipaddress.ip_address(address) in subnet
+        except ValueError as error:
+            raise InvalidArgument(
+                f"invalid network config:\ninvalid auxiliary address {name} ({address}): {error}"
+            ) from error
+        if not inside:
+            raise InvalidArgument(
+                f"invalid network config:\ninvalid auxiliary address {name} ({address}): "
+                f"parent subnet is {config.subnet}"
             )

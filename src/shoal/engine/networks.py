@@ -9,12 +9,13 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
 
 from msgspec.structs import replace as replace_struct
 
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.ports import HostPorts
-from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, ShoalError
+from shoal.errors import Conflict, FailedPrecondition, Forbidden, InvalidArgument, NotFound, ShoalError
 from shoal.network.describe import HOST_PART, overlay_part, sandbox_part
 from shoal.network.node import (
     INGRESS_NETNS,
@@ -87,6 +88,8 @@ class NodeNetworks:
             self._pools[network.id] = [
                 _pool(c.subnet, c.range, c.gateway, c.auxiliary_addresses) for c in network.pools
             ]
+            for sandbox in self._sandboxes.values():
+                self._mark(e for e in sandbox.endpoints if e.network_id == network.id)
             bridge = BridgeNetwork(
                 network_id=network.id,
                 name=network.name,
@@ -100,17 +103,29 @@ class NodeNetworks:
             self._node = replace(self._node, bridges={**self._node.bridges, network.id: bridge})
             if network.name == GATEWAY_BRIDGE:
                 self._gateway_bridge = network.id
-            await self._apply([HOST_PART])
+            try:
+                await self._apply([HOST_PART])
+            except BaseException:
+                self._forget_bridge(network.id)
+                with suppress(ShoalError):
+                    await self._apply([HOST_PART])
+                raise
 
     async def remove_bridge(self, network_id: str) -> None:
-        """Take a bridge network down."""
+        """Take a bridge network down. Raises Forbidden while something is on it."""
         async with self._lock:
-            self._pools.pop(network_id, None)
-            bridges = {key: bridge for key, bridge in self._node.bridges.items() if key != network_id}
-            self._node = replace(self._node, bridges=bridges)
-            if self._gateway_bridge == network_id:
-                self._gateway_bridge = None
+            if any(e.network_id == network_id for s in self._sandboxes.values() for e in s.endpoints):
+                name = self._node.bridges[network_id].name
+                raise Forbidden(f"error while removing network: network {name} id {network_id} has active endpoints")
+            self._forget_bridge(network_id)
             await self._apply([HOST_PART])
+
+    def _forget_bridge(self, network_id: str) -> None:
+        self._pools.pop(network_id, None)
+        bridges = {key: bridge for key, bridge in self._node.bridges.items() if key != network_id}
+        self._node = replace(self._node, bridges=bridges)
+        if self._gateway_bridge == network_id:
+            self._gateway_bridge = None
 
     def is_local(self, network_id: str) -> bool:
         """Whether a network is this node's own, rather than the swarm's."""
@@ -162,38 +177,61 @@ class NodeNetworks:
             return sandbox
 
     def declare(self, sandbox_id: str, owner: str, sandbox: Sandbox) -> None:
-        """A sandbox that was there before a restart, with all it has; before :meth:`start`."""
-        for endpoint in sandbox.endpoints:
+        """A sandbox that was there before a restart, with all it has; before :meth:`start`, and before or after its
+        networks."""
+        self._mark(sandbox.endpoints)
+        self.host_ports.mark(sandbox_id, sandbox.ports)
+        self._add(sandbox_id, owner, sandbox)
+
+    def _mark(self, endpoints: Iterable[Endpoint]) -> None:
+        """Note their addresses as taken in the pools that there are."""
+        for endpoint in endpoints:
             for pool in self._pools.get(endpoint.network_id, ()):
                 for address in endpoint.addresses:
                     if (ip := ipaddress.ip_interface(address).ip) in pool.subnet:
                         _take_quietly(pool, ip)
-        self.host_ports.mark(sandbox_id, sandbox.ports)
-        self._add(sandbox_id, owner, sandbox)
 
     async def connect(self, sandbox_id: str, want: Want) -> Sandbox:
-        """Plug a sandbox into one more network, with the next free interface name."""
+        """Plug a sandbox into one more network, with the next free interface name; into docker_gwbridge as well where
+        it is the swarm's network and there is no way out yet. Raises as :meth:`plug`; then all is as before."""
         async with self._lock:
             old = self._sandbox(sandbox_id)
             if any(e.network_id == want.network_id for e in old.endpoints):
                 raise Conflict(f"endpoint already exists in network {want.network_id}")
+            wants = [want]
+            if self._gateway_bridge and want.network_id in self._cluster.overlays:
+                wants += [] if any(e.gateways for e in old.endpoints) else [Want(self._gateway_bridge)]
             taken = {endpoint.interface for endpoint in old.endpoints}
-            interface = next(name for name in (f"eth{n}" for n in range(1000)) if name not in taken)
-            endpoint = self._endpoint(want, interface)
-            sandbox = _with(old, [*old.endpoints, endpoint])
-            self._add(sandbox_id, self._owners[sandbox_id], sandbox)
-            await self._apply(self._parts_of(sandbox_id, sandbox))
+            names = [name for name in (f"eth{n}" for n in range(1000)) if name not in taken]
+            added: list[Endpoint] = []
+            owner, sandbox = self._owners[sandbox_id], old
+            try:
+                for one, name in zip(wants, names, strict=False):
+                    added.append(self._endpoint(one, name))
+                sandbox = _with(old, [*old.endpoints, *added])
+                self._add(sandbox_id, owner, sandbox)
+                await self._apply(self._parts_of(sandbox_id, sandbox))
+            except BaseException:
+                self._give_back("", added)
+                self._add(sandbox_id, owner, old)
+                with suppress(ShoalError):
+                    await self._apply(self._parts_of(sandbox_id, sandbox))
+                raise
             return sandbox
 
     async def disconnect(self, sandbox_id: str, network_id: str) -> Sandbox:
-        """Unplug a sandbox from one network."""
+        """Unplug a sandbox from one network; with the last of the swarm's, from docker_gwbridge as well."""
         async with self._lock:
             old = self._sandbox(sandbox_id)
-            gone = [e for e in old.endpoints if e.network_id == network_id]
-            sandbox = _with(old, [e for e in old.endpoints if e.network_id != network_id])
+            leaves = {network_id}
+            if not any(e.network_id not in {*self._node.bridges, network_id} for e in old.endpoints):
+                leaves |= {self._gateway_bridge or ""} if network_id not in self._node.bridges else set()
+            sandbox = _with(old, [e for e in old.endpoints if e.network_id not in leaves])
             self._add(sandbox_id, self._owners[sandbox_id], sandbox)
-            await self._apply(self._parts_of(sandbox_id, old))
-            self._give_back("", gone)
+            try:
+                await self._apply(self._parts_of(sandbox_id, old))
+            finally:
+                self._give_back("", (e for e in old.endpoints if e.network_id in leaves))
             return sandbox
 
     async def unplug(self, sandbox_id: str) -> None:
@@ -203,14 +241,19 @@ class NodeNetworks:
             if sandbox is None:
                 return
             self._drop(sandbox_id)
-            await self._apply(self._parts_of(sandbox_id, sandbox))
-            self._give_back(sandbox_id, sandbox.endpoints)
+            try:
+                await self._apply(self._parts_of(sandbox_id, sandbox))
+            finally:
+                # What the kernel has not let go of yet, the next look at it removes.
+                self._give_back(sandbox_id, sandbox.endpoints)
 
     async def set_cluster(self, cluster: ClusterNetworks) -> None:
         """What the swarm's networks are from now on; only what differs is touched."""
         async with self._lock:
             old, self._cluster = self._cluster, cluster
             self._node = replace(self._node, services=cluster.services, remotes=cluster.remotes, mesh=cluster.mesh)
+            mesh_ports = cluster.mesh.ports if cluster.mesh else ()
+            self.host_ports.of_mesh = {(port.protocol, port.published) for port in mesh_ports}
             changed = set(self._concerned(old, cluster))
             changed |= self._ingress_sandbox(cluster)
             self._node = replace(self._node, overlays=self._overlays_in_use())
@@ -303,15 +346,19 @@ class NodeNetworks:
         )
 
     def _allocate(self, want: Want) -> list[str]:
-        got: list[str] = []
-        for pool in self._pools[want.network_id]:
-            asked = [a for a in map(ipaddress.ip_interface, want.addresses) if a.version == pool.subnet.version]
-            if asked:
-                pool.take(asked[0].ip)
-                got.append(f"{asked[0].ip}/{pool.subnet.prefixlen}")
-            else:
-                got.append(f"{pool.allocate()}/{pool.subnet.prefixlen}")
-        return got
+        """An address of each pool; all or none."""
+        got: list[tuple[Pool, IPv4Address | IPv6Address]] = []
+        try:
+            for pool in self._pools[want.network_id]:
+                asked = [a.ip for a in map(ipaddress.ip_interface, want.addresses) if a.version == pool.subnet.version]
+                if asked:
+                    pool.take(asked[0])
+                got.append((pool, asked[0] if asked else pool.allocate()))
+        except ShoalError:
+            for pool, address in got:
+                pool.release(address)
+            raise
+        return [f"{address}/{pool.subnet.prefixlen}" for pool, address in got]
 
     def _hub_port(self, network_id: str) -> int:
         taken = {e.port for s in self._sandboxes.values() for e in s.endpoints if e.network_id == network_id}

@@ -1,7 +1,7 @@
 """Published ports of this node: who has which, and which one is free when none was named."""
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from shoal.errors import Conflict
 from shoal.objects.container import PublishedPort
@@ -16,6 +16,8 @@ class HostPorts:
     def __init__(self) -> None:
         self._taken: dict[tuple[str, int], dict[str, str]] = {}
         self._next = _DYNAMIC.start
+        self.of_mesh: Collection[tuple[str, int]] = ()
+        """Protocol and number of the swarm's ports, which every node has on all of its addresses."""
 
     def take(self, owner: str, wanted: Iterable[PublishedPort]) -> list[PublishedPort]:
         """Reserve ports for ``owner``, choosing a number where it is 0; all of them or none.
@@ -63,6 +65,8 @@ class HostPorts:
         raise Conflict("all ports are allocated")
 
     def _is_free(self, port: PublishedPort) -> bool:
+        if (port.protocol, port.host_port) in self.of_mesh:
+            return False
         holders = self._taken.get((port.protocol, port.host_port), {})
         return port.host_ip not in holders and "" not in holders and not (port.host_ip == "" and holders)
 
