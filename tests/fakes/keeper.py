@@ -53,6 +53,10 @@ class FakeKeeper(KeeperClient):
         self._step("stop")
         self.served.pop(sandbox_id, None)
 
+    def copied(self) -> "FakeKeeper":
+        """What it has at this moment, for a shoald that is started after another was killed."""
+        return FakeKeeper(dict(self.open_streams), dict(self.served), dict(self.names))
+
     def addresses(self, network_id: str, name: str) -> set[str]:
         """What a network answers for a name."""
         found = self.names.get(network_id)

@@ -29,6 +29,8 @@ from shoal.localdb.localdb import LocalDB
 from shoal.network.node import NodeNetwork
 from shoal.network.reconciler import Reconciler
 from shoal.objects.container import Container, ContainerConfig, HostConfig, NetworkingConfig, RestartPolicyConfig
+from shoal.objects.local_network import LocalNetwork
+from shoal.objects.network import IPAMConfig
 
 
 class FakeReconciler(Reconciler):
@@ -158,6 +160,12 @@ class LightEngine:
 
 def policy(name: str, tries: int = 0) -> HostConfig:
     return HostConfig(restart_policy=RestartPolicyConfig(name=name, maximum_retry_count=tries))
+
+
+def bridge(name: str, subnet: str = "", **more: object) -> LocalNetwork:
+    """A request for a network of the node's own."""
+    pools = [IPAMConfig(subnet=subnet)] if subnet else []
+    return LocalNetwork(id="", name=name, driver="bridge", created="", pools=pools, **more)  # type: ignore[arg-type]
 
 
 AUTO_REMOVE = HostConfig(auto_remove=True)

@@ -60,6 +60,19 @@ class FakeRuntime:
         task.status, task.exit = ProcessStatus.STOPPED, ExitStatus(code, _ENDED)
         task.ended.set()
 
+    def copied(self) -> "FakeRuntime":
+        """What it has at this moment, for a shoald that is started after another was killed."""
+        copy = FakeRuntime()
+        copy._pid = self._pid
+        for key, container in self.containers.items():
+            task = container.task
+            copy.containers[key] = FakeContainer(container.spec, container.labels)
+            if task is not None:
+                copy.containers[key].task = FakeTask(task.pid, task.status, task.exit)
+                if task.exit is not None:
+                    copy.end(key, task.exit.code)
+        return copy
+
     @property
     def alive(self) -> list[str]:
         """The containers whose process lives."""

@@ -187,11 +187,9 @@ class Containers:
                 return
             if (current.is_running or current.state.restarting) and not force:
                 state = current.state.status
-                advice = "unpause and then stop" if current.state.paused else "stop"
-                raise Conflict(
-                    f'cannot remove container "{current.name}": container is {state}: '
-                    f"{advice} the container before removing or force remove"
-                )
+                advice = "stop the container before removing or force remove"
+                why = "paused and must be unpaused first" if state == "paused" else f"{state}: {advice}"
+                raise Conflict(f'cannot remove container "/{current.name}": container is {why}')
             if current.is_running:
                 await self._lifecycle.kill(current.id, "KILL")
             await self._lifecycle.settle(current.id)
