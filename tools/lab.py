@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import images
@@ -81,7 +81,9 @@ def _walk(folder: Path, why: Sequence[str], *, keep: bool) -> int:
         place.start()
         _introduce(t, shoald, why)
         if isinstance(place, Boxed):
-            undo.enter_context(_name_server(place))
+            server = _start_name_server(place)
+            undo.callback(server.wait)
+            undo.callback(server.kill)
         bare = _snapshot(t)
         undo.callback(_end_engine, t, shoald)
         shoald.start()
@@ -123,13 +125,16 @@ def _introduce(t: Transcript, shoald: Shoald, why: Sequence[str]) -> None:
     t.note(f"Every step is taken with {' and '.join(versions)}.")
 
 
-@contextlib.contextmanager
-def _name_server(place: Boxed) -> Iterator[None]:
-    """The outside world's names, for as long as the walk takes."""
+def _start_name_server(place: Boxed) -> subprocess.Popen[bytes]:
+    """The outside world's names, for as long as there is a neighbour."""
     command = [sys.executable, str(_TOOLS / "walk" / "outside.py"), place.neighbour_address]
-    with subprocess.Popen(place.enter(command, netns=place.neighbour), stdin=subprocess.DEVNULL) as server:
-        yield
-        server.kill()
+    return subprocess.Popen(
+        place.enter(command, netns=place.neighbour),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _bring_images(t: Transcript, folder: Path, *, boxed: bool) -> None:

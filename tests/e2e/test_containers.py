@@ -102,7 +102,8 @@ def test_networks_of_ones_own_have_names(machine: Machine) -> None:
         assert "Welcome" in machine.docker("run", "--rm", "--network", "inner", "busybox", "wget", "-qO-", name).out
     apart = machine.docker("run", "--rm", "busybox", "wget", "-qO-", "server", check=False)
     assert apart.status != 0
-    machine.docker("run", "-d", "--name", "joins", "busybox", "sleep", "1000")
+    machine.docker("network", "create", "outer")
+    machine.docker("run", "-d", "--name", "joins", "--network", "outer", "busybox", "sleep", "1000")
     machine.docker("network", "connect", "inner", "joins")
     assert "Welcome" in machine.docker("exec", "joins", "wget", "-qO-", "server").out
     machine.docker("network", "disconnect", "inner", "joins")
@@ -111,6 +112,14 @@ def test_networks_of_ones_own_have_names(machine: Machine) -> None:
     assert "has active endpoints" in used.err
     machine.docker("rm", "-f", "server", "joins")
     machine.docker("network", "rm", "inner")
+
+
+def test_a_container_of_the_default_bridge_learns_names_when_it_is_connected(machine: Machine) -> None:
+    machine.docker("network", "create", "inner")
+    machine.docker("run", "-d", "--name", "server", "--network", "inner", "nginx")
+    machine.docker("run", "-d", "--name", "joins", "busybox", "sleep", "1000")
+    machine.docker("network", "connect", "inner", "joins")
+    assert "Welcome" in machine.docker("exec", "joins", "wget", "-qO-", "server").out
 
 
 def test_none_host_and_anothers_network(machine: Machine) -> None:

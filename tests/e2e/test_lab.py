@@ -51,8 +51,7 @@ def test_the_lab_holds_on_a_machine_without_docker() -> None:
         assert "in this machine's own network namespace" in done.stdout
         assert "$ docker" not in done.stdout
         assert box.processes() == []
-        names = box.run(["ip", "netns"]).stdout.split()
-        assert names == ["neighbour"]
+        assert [line.split()[0] for line in box.run(["ip", "netns"]).stdout.splitlines()] == ["neighbour"]
     finally:
         box.stop()
 

@@ -279,6 +279,6 @@ def test_a_dead_task_is_replaced_after_its_delay(swarm: Machine) -> None:
     assert len(swarm.containers("web")) == 1, "not before the delay"
     eventually(lambda: len(swarm.containers("web")) == 2)
     rows = swarm.docker("service", "ps", "web", "--format", "{{.CurrentState}}: {{.Error}}").lines
-    assert [re.sub(" .*:", "", row) for row in rows if row.startswith("Failed")] == [
+    assert [re.sub(" .*ago:", "", row) for row in rows if row.startswith("Failed")] == [
         'Failed "task: non-zero exit (137)"'
     ]
