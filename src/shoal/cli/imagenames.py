@@ -12,7 +12,9 @@ def split_reference(name: str) -> tuple[str, str]:
 
 
 def familiar(name: str) -> str:
-    """The name as shown to people: with its tag, without Docker Hub's host."""
+    """The name as shown to people: with its tag, without Docker Hub's host. What can be no name is left as it is."""
     short = name.removeprefix("docker.io/").removeprefix("library/")
     repository, tag = split_reference(short)
+    if repository != repository.lower():
+        return name
     return short if tag or not repository else f"{short}:latest"

@@ -1,5 +1,7 @@
 """``shoal swarm``."""
 
+import ipaddress
+
 from shoal.cli.command import PROGRAM, Arguments, Command, Flag, Kind
 from shoal.cli.context import Context
 from shoal.cli.help import command_help
@@ -47,10 +49,20 @@ def parse_pem_file(path: str) -> str:
         raise InvalidArgument(str(error)) from error
 
 
+def parse_pools(text: str) -> str:
+    """Networks in CIDR form, with commas between them."""
+    for part in text.split(","):
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError as error:
+            raise InvalidArgument(f"invalid string being converted to CIDR: {part}") from error
+    return text
+
+
 EXTERNAL_CA = Kind("external-ca", parse_external_ca, many=True)
 PEM_FILE = Kind("pem-file", parse_pem_file)
 NODE_ADDRESS = Kind("node-addr", lambda text: text if ":" in text else f"{text}:2377")
-POOLS = Kind("ipNetSlice", str, many=True)
+POOLS = Kind("ipNetSlice", parse_pools, many=True)
 SPEC_FLAGS = (
     Flag(
         "cert-expiry",
@@ -100,9 +112,6 @@ def run_init(ctx: Context, args: Arguments) -> int:
     """Make this node the first manager of a new swarm."""
     availability = _availability(args)
     pools = [part for text in args.items("default-addr-pool") for part in text.split(",")]
-    port = args.number("data-path-port")
-    if port and not 1024 <= port <= 49151:
-        raise InvalidArgument(f"Error response from daemon: invalid ip:port: {port}")
     spec: Json = {"Labels": {}}
     merge_spec(spec, args)
     identifier = ctx.engine.post(
@@ -111,7 +120,7 @@ def run_init(ctx: Context, args: Arguments) -> int:
             "ListenAddr": args.text("listen-addr"),
             "AdvertiseAddr": args.text("advertise-addr"),
             "DataPathAddr": args.text("data-path-addr"),
-            "DataPathPort": port,
+            "DataPathPort": args.number("data-path-port"),
             "DefaultAddrPool": pools or None,
             "SubnetSize": args.number("default-addr-pool-mask-length"),
             "ForceNewCluster": args.on("force-new-cluster"),
