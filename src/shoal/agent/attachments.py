@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from shoal.objects.task import Task
 
@@ -28,7 +28,17 @@ class Attachments:
             return _addresses(task)
         future: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
         self._waiting[task_id].append(future)
-        return await future
+        try:
+            return await future
+        finally:
+            if not any(not other.done() for other in self._waiting.get(task_id, ())):
+                self._waiting.pop(task_id, None)
+
+    def all(self) -> Iterator[tuple[str, str, str]]:
+        """Every attachment: its task, container and network."""
+        for task in self._tasks.values():
+            for network_id in _networks(task):
+                yield task.id, _container(task) or "", network_id
 
     def of(self, container_id: str, network_id: str | None = None) -> list[str]:
         """The tasks that stand for this container's attachments, to that network or to any."""

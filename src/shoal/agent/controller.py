@@ -10,7 +10,7 @@ from shoal.engine.containers import Containers
 from shoal.engine.health import Health
 from shoal.engine.images import NodeImages
 from shoal.engine.lifecycle import Lifecycle
-from shoal.errors import Conflict, FailedPrecondition, NotFound, NotModified
+from shoal.errors import FailedPrecondition, NotFound, NotModified
 from shoal.objects.container import Container
 from shoal.objects.results import ExitResult
 from shoal.objects.service import PortConfig
@@ -126,7 +126,7 @@ class ContainerController:
         if container is not None:
             try:
                 await self._containers.remove(container.id, force=True, volumes=True)
-            except (NotFound, Conflict) as error:
+            except NotFound as error:
                 _log.debug("the container of task %s: %s", self._task.id, error)
 
     def container_status(self) -> ContainerStatus | None:

@@ -11,7 +11,7 @@ from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import ShoalError, Unavailable
 from shoal.objects.base import timestamp
-from shoal.objects.state import TaskState
+from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task, TaskStatus
 
 T = TypeVar("T")
@@ -53,28 +53,50 @@ class Runner:
         """Stop driving; the task itself stays as it is."""
         await cancel(self._loop)
 
-    async def remove(self) -> None:
-        """Stop the task and remove all that there is of it."""
+    async def remove(self, *, at_once: bool = False) -> None:
+        """Stop the task, within its grace period or ``at_once``, and remove all that there is of it. Raises ShoalError;
+        it may be called again then."""
         await self.leave()
-        await self._controller.shutdown()
+        if not at_once:
+            await self._controller.shutdown()
         await self._controller.remove()
 
     async def _run(self) -> None:
         while True:
             self._changed.clear()
-            match next_step(self._state, self._desired):
-                case Step.ACCEPT:
-                    await self._move(TaskState.ACCEPTED, "accepted")
-                case Step.PREPARE:
-                    await self._prepare()
-                case Step.START:
-                    await self._start()
-                case Step.WATCH:
-                    await self._watch()
-                case Step.SHUT_DOWN:
-                    await self._shut_down()
-                case Step.IDLE:
-                    await self._changed.wait()
+            try:
+                await self._step()
+            except Exception as error:  # noqa: BLE001 (a fault of ours ends the task, which is replaced, and is logged)
+                _log.exception("a step of task %s failed", self._task.full_name)
+                if not await self._fail(error):
+                    await self._clock.sleep(1)
+
+    async def _step(self) -> None:
+        match next_step(self._state, self._desired):
+            case Step.ACCEPT:
+                await self._move(TaskState.ACCEPTED, "accepted")
+            case Step.PREPARE:
+                await self._prepare()
+            case Step.START:
+                await self._start()
+            case Step.WATCH:
+                await self._watch()
+            case Step.SHUT_DOWN:
+                await self._shut_down()
+            case Step.IDLE:
+                await self._changed.wait()
+
+    async def _fail(self, error: Exception) -> bool:
+        """End a task that something unforeseen befell; whether that worked."""
+        if is_terminal(self._state):
+            return False
+        try:
+            await self._controller.shutdown()
+            await self._move(TaskState.FAILED, "failed", str(error) or type(error).__name__)
+        except ShoalError as again:
+            _log.warning("task %s cannot be ended: %s", self._task.full_name, again)
+            return False
+        return True
 
     async def _move(self, state: TaskState, message: str, error: str | None = None) -> None:
         self._state = max(state, self._state)

@@ -123,8 +123,10 @@ class ManagerSession:
             began = self._clock.monotonic()
             try:
                 await self._session()
-            except (aiohttp.ClientError, OSError, msgspec.DecodeError, TimeoutError) as error:
+            except (aiohttp.ClientError, OSError, msgspec.DecodeError, TimeoutError, ShoalError) as error:
                 _log.info("no session with the manager at %s: %s", self._manager(), error)
+            except Exception:  # noqa: BLE001 (the line is made again whatever broke it; each failure is logged in full)
+                _log.exception("the session with the manager at %s failed", self._manager())
             if self._clock.monotonic() - began > _LAST_PAUSE:
                 pause = _FIRST_PAUSE
             # Not all nodes at once, when a manager comes back.
@@ -145,9 +147,8 @@ class ManagerSession:
 
     async def _converse(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         await self._send(socket, Hello(description=self._describe(), addr=self._address))
-        self._sent.clear()
-        for task_id, status in self._known().items():
-            self._pending.setdefault(task_id, status)
+        # The last state of each counts; what is older and was not taken would only hide it.
+        self._pending |= self._known()
         senders: list[asyncio.Task[None]] = []
         try:
             async for message in socket:
@@ -169,10 +170,12 @@ class ManagerSession:
                         self._sent.pop(number, None)
         finally:
             self._socket = None
+            for waiting in self._asked.values():
+                if not waiting.done():
+                    waiting.set_exception(ConnectionError("the session is over"))
             await cancel(*senders)
-            for sent in self._sent.values():
-                for task_id, status in sent.items():
-                    self._pending.setdefault(task_id, status)
+            for sent in reversed(self._sent.values()):
+                self._pending = sent | self._pending
             self._sent.clear()
 
     async def _take(self, assignments: Assignments, socket: aiohttp.ClientWebSocketResponse) -> None:

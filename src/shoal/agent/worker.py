@@ -7,7 +7,7 @@ reported states are on disk: a node that boots without a manager goes on with th
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterator
 
 import msgspec
 
@@ -16,7 +16,7 @@ from shoal.agent.controller import Controller
 from shoal.agent.networks import cluster_networks
 from shoal.agent.runner import Runner
 from shoal.aio.clock import Clock
-from shoal.aio.tasks import spawn
+from shoal.aio.tasks import cancel, spawn
 from shoal.engine.cluster import ClusterNetworks
 from shoal.errors import ShoalError
 from shoal.localdb.localdb import Delete, LocalDB, Put
@@ -25,6 +25,8 @@ from shoal.wire.cluster import Assignments, Resource, TaskResource
 
 _log = logging.getLogger(__name__)
 _RESOURCE, _STATUS = "resource", "task-status"
+# Before the next try to remove a task, in seconds.
+_AGAIN = 1.0
 
 
 class _Kept(msgspec.Struct, frozen=True):
@@ -34,7 +36,8 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Makes this node what its snapshot says. ``tell_networks`` hands the engine the swarm's networks."""
+    """Makes this node what its snapshot says. ``tell_networks`` hands the engine the swarm's networks;
+    ``remove_others`` removes the containers of all tasks but those named."""
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Worker:
         underlay_mtu: int,
         controller_of: Callable[[Task], Controller],
         tell_networks: Callable[[ClusterNetworks], Awaitable[None]],
+        remove_others: Callable[[Collection[str]], Awaitable[None]],
         report: Callable[[str, TaskStatus], None],
         db: LocalDB,
         clock: Clock,
@@ -51,12 +55,14 @@ class Worker:
         self._underlay_mtu = underlay_mtu
         self._controller_of = controller_of
         self._tell_networks = tell_networks
+        self._remove_others = remove_others
         self._tell = report
         self._db = db
         self._clock = clock
         self._resources: dict[str, Resource] = {}
         self._statuses: dict[str, TaskStatus] = {}
         self._runners: dict[str, Runner] = {}
+        self._leaving: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
         self._lock = asyncio.Lock()
         self._attachments = Attachments()
 
@@ -69,7 +75,10 @@ class Worker:
             await self._tell_networks(self._networks())
 
     async def start(self) -> None:
-        """Go on with the tasks of the snapshot on disk."""
+        """Go on with the tasks of the snapshot on disk; what else there is of tasks was being removed."""
+        given = {r.task.id for r in self._resources.values() if isinstance(r, TaskResource)}
+        await self._remove_others(given)
+        await self._drop_statuses(set(self._statuses) - given)
         if self._resources:
             try:
                 await self._apply()
@@ -82,6 +91,10 @@ class Worker:
     async def attached(self, task_id: str) -> list[str]:
         """The addresses of a plain container's attachment, once they and its network are here."""
         return await self._attachments.wait(task_id)
+
+    def attachments(self) -> Iterator[tuple[str, str, str]]:
+        """All attachments of plain containers here: task, container, network."""
+        return self._attachments.all()
 
     def attachments_of(self, container_id: str, network_id: str | None = None) -> list[str]:
         """The tasks that stand for a plain container's attachments, to that network or to any."""
@@ -118,7 +131,7 @@ class Worker:
         self._attachments.offer({t.id: t for t in given if t.spec.network_attachment_spec is not None})
         for task_id in [key for key in self._runners if key not in tasks]:
             runner = self._runners.pop(task_id)
-            spawn(self._forget(task_id, runner), name=f"remove task {task_id}")
+            self._leaving[task_id] = (runner, spawn(self._forget(task_id, runner), name=f"remove task {task_id}"))
         for task_id, task in tasks.items():
             runner = self._runners.get(task_id) or self._begin(task)
             runner.want(task.desired)
@@ -138,9 +151,21 @@ class Worker:
         return runner
 
     async def _forget(self, task_id: str, runner: Runner) -> None:
-        await runner.remove()
-        self._statuses.pop(task_id, None)
-        await self._db.delete(_STATUS, task_id)
+        while True:
+            try:
+                await runner.remove()
+                break
+            except ShoalError as error:
+                _log.warning("task %s cannot be removed yet: %s", task_id, error)
+            await self._clock.sleep(_AGAIN)
+        await self._drop_statuses([task_id])
+        del self._leaving[task_id]
+
+    async def _drop_statuses(self, task_ids: Collection[str]) -> None:
+        for task_id in task_ids:
+            self._statuses.pop(task_id, None)
+        if task_ids:
+            await self._db.write([Delete(_STATUS, task_id) for task_id in task_ids])
 
     async def _report(self, task_id: str, status: TaskStatus) -> None:
         self._statuses[task_id] = status
@@ -149,14 +174,20 @@ class Worker:
 
     async def leave(self) -> None:
         """shoald ends: let go of the tasks, which stay as they are."""
-        for runner in self._runners.values():
-            await runner.leave()
+        await cancel(*(task for _, task in self._leaving.values()))
+        await asyncio.gather(*(runner.leave() for runner in self._runners.values()))
 
     async def clear(self) -> None:
-        """The node leaves the swarm: every task is stopped and removed, and the snapshot forgotten."""
+        """The node leaves the swarm: every task is killed and removed, and the snapshot forgotten."""
         async with self._lock:
-            runners, self._runners = self._runners, {}
-            await asyncio.gather(*(runner.remove() for runner in runners.values()))
+            await cancel(*(task for _, task in self._leaving.values()))
+            runners = [*self._runners.values(), *(runner for runner, _ in self._leaving.values())]
+            self._runners, self._leaving = {}, {}
+            results = await asyncio.gather(*(r.remove(at_once=True) for r in runners), return_exceptions=True)
+            for result in results:
+                if isinstance(result, BaseException):
+                    _log.warning("a task cannot be removed: %s", result)
+            await self._remove_others(())
             changes: list[Put | Delete] = [Delete(_RESOURCE, key) for key in self._resources]
             changes += [Delete(_STATUS, key) for key in self._statuses]
             self._resources, self._statuses = {}, {}

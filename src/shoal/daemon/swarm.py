@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import shutil
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from shoal.container import cgroups
 from shoal.daemon.swarm_events import report
 from shoal.daemon.swarm_logs import SwarmLogs, TaskLine
 from shoal.engine.engine import Engine
-from shoal.errors import Conflict, InvalidArgument, NotFound, Unavailable, Unimplemented
+from shoal.engine.whole import whole
+from shoal.errors import Conflict, InvalidArgument, NotFound, ShoalError, Unavailable, Unimplemented
 from shoal.kernel.routes import host_routes, mtu_of, underlays
 from shoal.manager.control.cluster import Rotation
 from shoal.manager.found import FoundingRequest, found
@@ -51,6 +52,7 @@ from shoal.store.store import Store
 from shoal.store.tables import Stored
 from shoal.store.tx import Tx
 from shoal.version import VERSION
+from shoal.wire.cluster import Assignments
 from shoal.wire.docker.swarm import RemoteManager, SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
 
 _log = logging.getLogger(__name__)
@@ -115,9 +117,16 @@ class Swarm:
         await self._worker.declare()
 
     async def start(self) -> None:
-        """Be it again."""
-        if self.membership is not None:
+        """Be it again. A manager that cannot be (its port is taken, its state cannot be read) does not keep the node
+        from going on with what it was told last."""
+        if self.membership is None:
+            await self._remove_tasks_but(())
+            return
+        try:
             await self._run(self.membership)
+        except ShoalError:
+            _log.exception("the manager on this node cannot be started: the node goes on without it")
+            await self._run_agent(self.membership)
 
     async def stop(self) -> None:
         """shoald ends: tasks and networks stay as they are."""
@@ -133,9 +142,13 @@ class Swarm:
         async with self._lock:
             if self.membership is not None:
                 raise Unavailable(_ALREADY)
-            membership, asked = _plan(request)
-            founding = found(asked, self._clock.now())
-            membership = msgspec.structs.replace(membership, node_id=founding.node_id)
+            return await whole(self._found(request), name="swarm init")
+
+    async def _found(self, request: SwarmInit) -> str:
+        membership, asked = _plan(request)
+        founding = found(asked, self._clock.now())
+        membership = msgspec.structs.replace(membership, node_id=founding.node_id)
+        try:
             await asyncio.to_thread(files.save, self._certificates, founding.files)
             store = await Store.open(backend=SQLiteBackend(self._database), clock=self._clock)
             try:
@@ -143,14 +156,13 @@ class Swarm:
             finally:
                 await store.close()
             await asyncio.to_thread(_write, self._state_file, msgspec.json.encode(membership))
-            try:
-                await self._run(membership)
-            except BaseException:
-                await self._forget()
-                raise
-            self.membership = membership
-            await self._settled(founding.node_id)
-            return founding.node_id
+            await self._run(membership)
+        except BaseException:
+            await self._end()
+            raise
+        self.membership = membership
+        await self._settled(founding.node_id)
+        return founding.node_id
 
     async def join(self, request: SwarmJoin) -> None:
         """Join another machine's swarm: not built yet."""
@@ -165,17 +177,50 @@ class Swarm:
                 raise Unavailable("This node is not part of a swarm")
             if self.manager is not None and not force:
                 raise Unavailable(_LAST_MANAGER)
-            await cancel(self._session, self._reporter)
-            if self.manager is not None:
-                await self.manager.stop()
-                self.manager = None
-            if self._worker is not None:
-                await self._worker.clear()
-                self._worker = None
+            await whole(self._end(), name="swarm leave")
+
+    async def _end(self) -> None:
+        """Be a member no longer, as far as this node had come to be one."""
+        await cancel(self._session, self._reporter)
+        if self.manager is not None:
+            await self.manager.stop()
+        self.manager = self._session = self._reporter = None
+        await self._disconnect_all()
+        if self._worker is not None:
+            await self._worker.clear()
+        self._worker = self._line = None
+        try:
             await self._engine.local_networks.remove_gateway_bridge()
-            await self._engine.networks.settle()
-            await asyncio.to_thread(cgroups.remove_empty, self._engine.lifecycle.cgroup_parent)
-            await self._forget()
+        except ShoalError as error:
+            _log.warning("docker_gwbridge stays: %s", error)
+        await self._engine.networks.settle()
+        await asyncio.to_thread(cgroups.remove_empty, self._engine.lifecycle.cgroup_parent)
+        await self._forget()
+
+    async def _disconnect_all(self) -> None:
+        """Take plain containers off the swarm's networks, as Docker does; they run on."""
+        local = self._engine.networks.is_local
+        for container in self._engine.records.running():
+            if container.task_id:
+                continue
+            for endpoint in container.sandbox.endpoints if container.sandbox else ():
+                if local(endpoint.network_id) or endpoint.network_name not in container.networks:
+                    continue
+                try:
+                    await self._engine.attachments.disconnect(
+                        endpoint.network_id, endpoint.network_name, container.id, force=True
+                    )
+                except ShoalError as error:
+                    _log.warning("%s stays on %s: %s", container.name, endpoint.network_name, error)
+
+    async def _remove_tasks_but(self, task_ids: Collection[str]) -> None:
+        """Remove the containers of all tasks but these."""
+        for container in self._engine.containers.list():
+            if container.task_id and container.task_id not in task_ids:
+                try:
+                    await self._engine.containers.remove(container.id, force=True, volumes=True)
+                except ShoalError as error:
+                    _log.warning("the container %s of a task that is gone stays: %s", container.name, error)
 
     @property
     def _database(self) -> Path:
@@ -183,6 +228,8 @@ class Swarm:
 
     async def _forget(self) -> None:
         self.membership = None
+        # First what says that there is a membership: without the rest it could not be one.
+        await asyncio.to_thread(self._state_file.unlink, missing_ok=True)
         await asyncio.to_thread(shutil.rmtree, self._folder, True)
 
     async def _run(self, membership: Membership) -> None:
@@ -223,6 +270,7 @@ class Swarm:
             underlay_mtu=mtu_of(membership.data_path),
             controller_of=controller_of,
             tell_networks=engine.set_cluster,
+            remove_others=self._remove_tasks_but,
             report=self._report,
             db=engine.db,
             clock=self._clock,
@@ -242,12 +290,29 @@ class Swarm:
             server_name=MANAGER_NAME,
             describe=self.describe,
             address=membership.data_path,
-            assign=worker.assign,
+            assign=self._assign,
             known=worker.statuses,
             clock=self._clock,
         )
         await worker.start()
         self._session = spawn(self._line.run(), name="session with the manager")
+
+    async def _assign(self, assignments: Assignments) -> None:
+        assert self._worker is not None
+        try:
+            await self._worker.assign(assignments)
+        finally:
+            await self._detach_strays()
+
+    async def _detach_strays(self) -> None:
+        """Give back attachments that no container here has: their request's answer, or word of their end, was lost."""
+        assert self._worker is not None and self._line is not None
+        for task_id, container_id, network_id in list(self._worker.attachments()):
+            if self._engine.lifecycle.is_being_changed(container_id):
+                continue
+            sandbox = self._engine.networks.sandboxes.get(container_id)
+            if sandbox is None or all(endpoint.network_id != network_id for endpoint in sandbox.endpoints):
+                await self._line.detach(task_id)
 
     async def _settled(self, node_id: NodeId) -> None:
         """Wait until this node is ready and its ingress sandbox stands, so that what ``init`` promises is there."""
@@ -313,8 +378,12 @@ class Swarm:
         settings = next(s for s in container.networks.values() if s.network_id == network_id)
         aliases = [*(settings.aliases or []), container.short_id]
         task_id = await self._line.attach(container.id, container.name, network_id, aliases)
-        async with asyncio.timeout(_ATTACH_SECONDS):
-            return await self._worker.attached(task_id)
+        try:
+            async with asyncio.timeout(_ATTACH_SECONDS):
+                return await self._worker.attached(task_id)
+        except TimeoutError as error:
+            await self._line.detach(task_id)
+            raise Unavailable(f"the swarm gives {container.name} no address on network {network_id}") from error
 
     async def detach(self, container_id: str, network_id: str | None = None) -> None:
         """A plain container has left that network, or all of the swarm's."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import heapq
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from shoal.aio.broadcast import Lagged
 from shoal.aio.tasks import cancel, spawn
 from shoal.engine.events import Events
 from shoal.engine.records import Records
@@ -16,6 +18,7 @@ from shoal.objects.results import LogLine, LogQuery
 from shoal.objects.service import Service
 from shoal.objects.task import Task
 
+_log = logging.getLogger(__name__)
 _AHEAD = 1000
 
 
@@ -59,10 +62,9 @@ class SwarmLogs:
         self, manager: Manager, target: Service | Task, tasks: list[Task], query: LogQuery
     ) -> AsyncIterator[TaskLine]:
         queue: asyncio.Queue[TaskLine | None] = asyncio.Queue(_AHEAD)
-        pumps = [spawn(self._pump(task, query, queue), name=f"log of {task.id}") for task in tasks]
-        pumps.append(
-            spawn(self._newcomers(manager, target, {task.id for task in tasks}, query, queue), name="logs of new tasks")
-        )
+        known: set[str] = {task.id for task in tasks if self._container(task.id) is not None}
+        pumps = [spawn(self._pump(task, query, queue), name=f"log of {task.id}") for task in tasks if task.id in known]
+        pumps.append(spawn(self._newcomers(manager, target, known, query, queue), name="logs of new tasks"))
         try:
             while (line := await queue.get()) is not None:
                 yield line
@@ -107,9 +109,11 @@ class SwarmLogs:
                     if target.id in (task.id, task.service_id):
                         known.add(task_id)
                         pumps.append(spawn(self._pump(task, later, queue), name=f"log of {task_id}"))
+            except Lagged:
+                _log.warning("too much happens to follow the logs of %s", target.id)
             finally:
                 await cancel(*pumps)
-                await queue.put(None)
+        await queue.put(None)
 
 
 def _tasks_of(manager: Manager, service: Service) -> list[Task]:

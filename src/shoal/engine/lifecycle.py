@@ -127,6 +127,11 @@ class Lifecycle:
         """Held over every change of a container that a user asks for."""
         return self._locks[container_id]
 
+    def is_being_changed(self, container_id: str) -> bool:
+        """Whether somebody holds its lock at the moment."""
+        lock = self._locks.get(container_id)
+        return lock is not None and lock.locked()
+
     def netns_path(self, sandbox: Sandbox) -> Path:
         """Where a sandbox's network namespace is entered."""
         return self._netns_root / sandbox.netns
