@@ -143,6 +143,7 @@ class Runner:
             await self._clock.sleep(1)
             return
         except ShoalError as error:
+            await self._controller.shutdown()
             await self._move(TaskState.FAILED, "started", str(error))
             return
         if result.code == 0:

@@ -170,7 +170,11 @@ class Worker:
     async def _report(self, task_id: str, status: TaskStatus) -> None:
         self._statuses[task_id] = status
         self._tell(task_id, status)
-        await self._db.put(_STATUS, task_id, status)
+        try:
+            await self._db.put(_STATUS, task_id, status)
+        except ShoalError as error:
+            # It counts all the same; after a restart the task is taken up from an earlier state.
+            _log.warning("the state of task %s cannot be kept: %s", task_id, error)
 
     async def leave(self) -> None:
         """shoald ends: let go of the tasks, which stay as they are."""

@@ -1,0 +1,212 @@
+"""One task's runner: up through the states, down from each of them, and what goes wrong on the way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.fakes.clock import FakeClock
+from tests.fakes.controller import FakeController
+
+from shoal.agent.runner import Runner
+from shoal.errors import NotFound, Unavailable
+from shoal.objects.ids import TaskId
+from shoal.objects.state import TaskState, is_terminal
+from shoal.objects.task import Task, TaskStatus
+
+
+@dataclass
+class Bench:
+    """A runner, with what it has reported."""
+
+    desired: TaskState = TaskState.RUNNING
+    status: TaskStatus | None = None
+    clock: FakeClock = field(default_factory=FakeClock)
+    controller: FakeController = field(default_factory=FakeController)
+    reports: list[TaskStatus] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        task = Task(id=TaskId("t1"), desired_state=self.desired.word)
+        self.runner = Runner(
+            task=task, status=self.status, controller=self.controller, report=self._report, clock=self.clock
+        )
+
+    async def _report(self, task_id: str, status: TaskStatus) -> None:
+        assert task_id == "t1"
+        self.reports.append(status)
+
+    @property
+    def states(self) -> list[str]:
+        return [report.state for report in self.reports]
+
+
+UP = ["accepted", "preparing", "ready", "starting", "running"]
+
+
+def run(work: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(work(), 20))  # type: ignore[arg-type]
+
+
+def test_up_and_to_the_end() -> None:
+    async def work() -> None:
+        for code, last in ((0, "complete"), (3, "failed")):
+            bench = Bench()
+            bench.runner.start()
+            await bench.clock.settle()
+            assert bench.states == UP
+            bench.controller.end(code)
+            await bench.clock.settle()
+            assert bench.states == [*UP, last]
+            assert bench.reports[-1].err == (f"task: non-zero exit ({code})" if code else None)
+            bench.runner.want(TaskState.SHUTDOWN)
+            await bench.clock.settle()
+            assert bench.states == [*UP, last]
+            await bench.runner.remove()
+            assert bench.controller.removed
+
+    run(work)
+
+
+def test_ready_is_where_it_waits() -> None:
+    async def work() -> None:
+        bench = Bench(desired=TaskState.READY)
+        bench.runner.start()
+        await bench.clock.settle()
+        assert bench.states == UP[:3]
+        bench.runner.want(TaskState.RUNNING)
+        await bench.clock.settle()
+        assert bench.states == UP
+        bench.runner.want(TaskState.READY)
+        await bench.clock.settle()
+        assert bench.states == UP
+        await bench.runner.leave()
+        assert bench.controller.running
+
+    run(work)
+
+
+@pytest.mark.parametrize("step", ["prepare", "start", "wait"])
+def test_shut_down_in_the_middle_of_a_step(step: str) -> None:
+    async def work() -> None:
+        bench = Bench()
+        bench.controller.held[step] = asyncio.Event()
+        bench.runner.start()
+        await bench.clock.settle()
+        assert bench.controller.calls[step] == 1
+        bench.runner.want(TaskState.SHUTDOWN)
+        await bench.clock.settle()
+        assert bench.states[-1] == "shutdown"
+        assert not bench.controller.running
+        await bench.runner.leave()
+
+    run(work)
+
+
+@pytest.mark.parametrize(("step", "last"), [("prepare", "rejected"), ("start", "failed"), ("wait", "failed")])
+@pytest.mark.parametrize(
+    "error", [NotFound("No such image: x"), RuntimeError("a fault of ours")], ids=["known", "other"]
+)
+def test_a_step_that_fails(step: str, last: str, error: Exception) -> None:
+    async def work() -> None:
+        bench = Bench()
+        bench.controller.fails[step] = error
+        bench.runner.start()
+        await bench.clock.settle()
+        assert bench.states[-1] == (last if isinstance(error, NotFound) else "failed")
+        assert bench.reports[-1].err == str(error)
+        assert not bench.controller.running
+        await bench.runner.leave()
+
+    run(work)
+
+
+def test_a_watch_that_cannot_be_held_is_taken_up_again() -> None:
+    async def work() -> None:
+        bench = Bench()
+        bench.controller.fails["wait"] = Unavailable("no containerd")
+        bench.runner.start()
+        await bench.clock.advance(2)
+        assert bench.states == UP
+        bench.controller.end(0)
+        await bench.clock.settle()
+        assert bench.states[-1] == "complete"
+        await bench.runner.leave()
+
+    run(work)
+
+
+def test_a_shutdown_that_fails_is_tried_again() -> None:
+    async def work() -> None:
+        bench = Bench()
+        bench.runner.start()
+        await bench.clock.settle()
+        bench.controller.fails["shutdown"] = Unavailable("no containerd")
+        bench.runner.want(TaskState.SHUTDOWN)
+        await bench.clock.settle()
+        assert bench.states == UP
+        await bench.clock.advance(2)
+        assert bench.states[-1] == "shutdown"
+        await bench.runner.leave()
+
+    run(work)
+
+
+@pytest.mark.parametrize("state", [*UP])
+def test_taken_up_where_it_was(state: str) -> None:
+    async def work() -> None:
+        bench = Bench(status=TaskStatus(state=state))
+        bench.controller.prepared = TaskState.of(state) >= TaskState.READY
+        bench.runner.start()
+        await bench.clock.settle()
+        assert bench.states[-1:] in (["running"], [])
+        assert min((TaskState.of(s) for s in bench.states), default=TaskState.RUNNING) >= TaskState.of(state)
+        assert bench.controller.calls["wait"] == 1
+        assert bench.controller.calls["prepare"] == (TaskState.of(state) < TaskState.READY)
+        await bench.runner.leave()
+
+    run(work)
+
+
+_EVENTS = st.sampled_from(["ready", "running", "shutdown", "remove", "ends", "fails", "step", "time", "restart"])
+
+_STEPS = st.sampled_from(["prepare", "start", "wait", "shutdown"])
+_ERRORS = st.sampled_from([Unavailable("x"), NotFound("y"), ValueError("z")])
+
+
+@settings(max_examples=60, deadline=None)
+@given(events=st.lists(_EVENTS, max_size=8), fails=st.dictionaries(_STEPS, _ERRORS))
+def test_states_only_go_up(events: list[str], fails: dict[str, Exception]) -> None:
+    async def work() -> None:
+        bench = Bench(desired=TaskState.READY)
+        bench.controller.fails = dict(fails)
+        bench.runner.start()
+        for event in events:
+            match event:
+                case "ends" | "fails":
+                    if bench.controller.running:
+                        bench.controller.end(event == "fails")
+                case "step":
+                    await asyncio.sleep(0)
+                case "time":
+                    await bench.clock.advance(1.5)
+                case "restart":
+                    await bench.runner.leave()
+                    again = Bench(desired=bench.runner._desired, status=bench.reports[-1] if bench.reports else None)
+                    again.controller, again.reports = bench.controller, bench.reports
+                    again.runner._controller = bench.controller
+                    bench = again
+                    bench.runner.start()
+                case _:
+                    bench.runner.want(TaskState.of(event))
+        bench.runner.want(TaskState.SHUTDOWN)
+        await bench.clock.advance(10)
+        states = [TaskState.of(state) for state in bench.states]
+        assert states == sorted(states)
+        assert is_terminal(states[-1])
+        assert sum(is_terminal(state) for state in states) == 1
+        assert not bench.controller.running
+        await bench.runner.leave()
+
+    run(work)
