@@ -16,6 +16,7 @@ from shoal.wire.keeper import Status
 
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 5.0
+_POLITE = 5.0  # seconds to end in, each time it is asked
 _QUIET = 60.0  # a keeper that lived this long starts the pauses anew
 _log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class KeeperSupervisor:
         await cancel(self._watcher)
         await self._end(None)
         if self._process is not None:
-            await asyncio.to_thread(self._process.wait)
+            await asyncio.to_thread(_reap, self._process)
         await self.client.aclose()
 
     async def _adopt(self) -> Status | None:
@@ -112,6 +113,20 @@ class KeeperSupervisor:
                     break
                 except Unavailable as error:
                     _log.error("the keeper does not come up: %s", error)
+
+
+def _reap(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a keeper that was told to end; one that could not be told, since its socket has been removed, or that
+    does not listen, is ended by hand."""
+    try:
+        process.wait(_POLITE)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        try:
+            process.wait(_POLITE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _gone(pid: int) -> "asyncio.Future[None] | None":

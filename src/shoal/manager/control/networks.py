@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Sequence
 
-from shoal.errors import Conflict, Forbidden, InvalidArgument, NotFound
+from shoal.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unimplemented
 from shoal.manager.control.names import validate_name
 from shoal.manager.control.refusals import exists, in_use, invalid
 from shoal.manager.control.resolve import resolve
@@ -70,6 +70,9 @@ def _validate(spec: NetworkSpec) -> None:
     validate_name(spec.name)
     if spec.ingress and spec.attachable:
         raise invalid("ingress network cannot be attachable")
+    if "encrypted" in ((spec.driver_configuration.options if spec.driver_configuration else None) or {}):
+        # Refused rather than taken and left in the clear.
+        raise Unimplemented("encrypted overlay networks are not supported yet: create it without --opt encrypted")
     driver = (spec.driver_configuration.name if spec.driver_configuration else None) or "overlay"
     if driver != "overlay":
         if driver not in ("bridge", "host", "null", "macvlan", "ipvlan"):

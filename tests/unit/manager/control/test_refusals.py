@@ -63,6 +63,11 @@ def pool(**config: Any) -> NetworkSpec:
             RPC + "InvalidArgument desc = ingress network cannot be attachable",
         ),
         (network(Name="n2", DriverConfiguration={"Name": "bogus"}), NotFound, 'plugin "bogus" not found'),
+        (
+            network(Name="n2", DriverConfiguration={"Name": "overlay", "Options": {"encrypted": ""}}),
+            Unimplemented,
+            "encrypted overlay networks are not supported yet: create it without --opt encrypted",
+        ),
         (pool(Subnet="foo"), InvalidArgument, "Invalid subnet foo : invalid CIDR address: foo"),
         (pool(Subnet="10.7.0.0/33"), InvalidArgument, "Invalid subnet 10.7.0.0/33 : invalid CIDR address: 10.7.0.0/33"),
         (pool(Subnet="10.7.0.0"), InvalidArgument, "Invalid subnet 10.7.0.0 : invalid CIDR address: 10.7.0.0"),
