@@ -1,7 +1,7 @@
 """``shoal X`` and ``docker X`` against one daemon print the same and exit alike.
 
-Takes the daemon's socket from ``SHOAL_TEST_HOST`` (``unix:///…``), which must have an image ``busybox`` with a shell,
-and is skipped without it. Where it is a swarm's manager, the swarm's commands are compared too.
+The daemon is a shoald, or the one whose socket ``SHOAL_TEST_HOST`` names (``unix:///…``): a dockerd, say, with an image
+``busybox`` that has a shell. Where that is a swarm's manager, the swarm's commands are compared too.
 """
 
 import os
@@ -12,13 +12,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from tests.e2e.harness import Machine
 
-HOST = os.environ.get("SHOAL_TEST_HOST", "")
 DOCKER = shutil.which("docker") or ""
 SHOAL = [sys.executable, "-c", "from shoal.cli.main import main; main()"]
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not HOST, reason="SHOAL_TEST_HOST names no daemon"),
+    # One daemon, one container and one service for all of these.
+    pytest.mark.xdist_group("cli parity"),
     pytest.mark.skipif(not DOCKER, reason="there is no docker client to compare with"),
 ]
 NAME = f"parity-{os.getpid()}"
@@ -176,11 +177,11 @@ service create --replicas -1 busybox
 """
 
 
-def run(client: list[str], line: str, **names: str) -> tuple[int, str, str]:
+def run(host: str, client: list[str], line: str, **names: str) -> tuple[int, str, str]:
     """A command line's exit code, stdout and stderr, with the program's name and what changes by itself evened out."""
     for key, value in names.items():
         line = line.replace("{%s}" % key, value)  # noqa: UP031 (braces are the templates' own)
-    environment = {**os.environ, "DOCKER_HOST": HOST, "DOCKER_CONFIG": "/nonexistent"}
+    environment = {**os.environ, "DOCKER_HOST": host, "DOCKER_CONFIG": "/nonexistent"}
     quoted = " ".join(f"'{word}'" for word in client[:-1]) + f' "{client[-1]}"'
     done = subprocess.run(
         ["sh", "-c", f"{quoted} {line}"],
@@ -205,48 +206,58 @@ def even_out(text: str) -> str:
     return re.sub(r'"Labels":"([^"]*)"', lambda match: '"Labels":"' + ",".join(sorted(match[1].split(","))) + '"', text)
 
 
-def compare(line: str, **names: str) -> None:
+def compare(host: str, line: str, **names: str) -> None:
     """Hold both clients' outputs together; again, when the daemon may have moved on between the two."""
     for _ in range(2):
-        if run(SHOAL, line, **names) == run([DOCKER], line, **names):
+        if run(host, SHOAL, line, **names) == run(host, [DOCKER], line, **names):
             return
-    assert run(SHOAL, line, **names) == run([DOCKER], line, **names)
+    assert run(host, SHOAL, line, **names) == run(host, [DOCKER], line, **names)
 
 
 @pytest.fixture(scope="module")
-def container() -> Iterator[str]:
-    create = [DOCKER, "-H", HOST, "run", "-d", "--name", NAME, "--label", "x=y", "-p", "127.0.0.1::80", "busybox"]
+def host(shared_machine: Machine) -> Iterator[str]:
+    if given := os.environ.get("SHOAL_TEST_HOST"):
+        yield given
+        return
+    shared_machine.docker("swarm", "init")
+    yield shared_machine.shoald.host
+    shared_machine.reset()
+
+
+@pytest.fixture(scope="module")
+def container(host: str) -> Iterator[str]:
+    create = [DOCKER, "-H", host, "run", "-d", "--name", NAME, "--label", "x=y", "-p", "127.0.0.1::80", "busybox"]
     subprocess.run([*create, "sh", "-c", "echo hello; sleep 1000"], check=True, capture_output=True)
     yield NAME
-    subprocess.run([DOCKER, "-H", HOST, "rm", "-f", NAME], check=True, capture_output=True)
+    subprocess.run([DOCKER, "-H", host, "rm", "-f", NAME], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[str]:
+def service(host: str) -> Iterator[str]:
     state = subprocess.run(
-        [DOCKER, "-H", HOST, "info", "-f", "{{.Swarm.ControlAvailable}}"], capture_output=True, text=True
+        [DOCKER, "-H", host, "info", "-f", "{{.Swarm.ControlAvailable}}"], capture_output=True, text=True
     )
     if state.stdout.strip() != "true":
         pytest.skip("the daemon is no swarm manager")
-    create = [DOCKER, "-H", HOST, "service", "create", "--name", NAME, "--no-resolve-image", "-l", "a=b", "-e", "X=1"]
+    create = [DOCKER, "-H", host, "service", "create", "--name", NAME, "--no-resolve-image", "-l", "a=b", "-e", "X=1"]
     subprocess.run([*create, "--replicas", "2", "busybox", "sleep", "1000"], check=True, capture_output=True)
     yield NAME
-    subprocess.run([DOCKER, "-H", HOST, "service", "rm", NAME], check=True, capture_output=True)
+    subprocess.run([DOCKER, "-H", host, "service", "rm", NAME], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("line", COMMANDS.strip().split("\n"))
-def test_same_as_docker(container: str, line: str) -> None:
-    compare(line, c=container)
+def test_same_as_docker(host: str, container: str, line: str) -> None:
+    compare(host, line, c=container)
 
 
 @pytest.mark.parametrize("line", SWARM.strip().split("\n"))
-def test_same_as_docker_in_a_swarm(service: str, line: str) -> None:
-    compare(line, s=service)
+def test_same_as_docker_in_a_swarm(host: str, service: str, line: str) -> None:
+    compare(host, line, s=service)
 
 
-def test_stdin_reaches_the_container_and_its_end_too() -> None:
+def test_stdin_reaches_the_container_and_its_end_too(host: str) -> None:
     data = os.urandom(1 << 20)
     done = subprocess.run(
-        [*SHOAL, "-H", HOST, "run", "-i", "--rm", "busybox", "cat"], input=data, capture_output=True, timeout=60
+        [*SHOAL, "-H", host, "run", "-i", "--rm", "busybox", "cat"], input=data, capture_output=True, timeout=60
     )
     assert done.stdout == data and done.returncode == 0
