@@ -117,8 +117,8 @@ def _host_ports(task: Task) -> dict[str, list[PortBinding] | None] | None:
 
 def _host(entry: str) -> str:
     """``IP name [alias…]`` as services have it, as ``name:IP``."""
-    address, _, names = entry.partition(" ")
-    return f"{names.split()[0]}:{address}" if names.split() else entry
+    words = entry.split()
+    return f"{words[1]}:{words[0]}" if len(words) > 1 else entry
 
 
 def _expanded(mount: Mount, task: Task) -> Mount:

@@ -1,0 +1,86 @@
+"""A manager that says to a node what the test says, over a real connection."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from aiohttp import web
+
+from shoal.manager.found import FoundingRequest, found
+from shoal.pki import contexts, files
+from shoal.wire.cluster import FromAgent, FromManager, Hello, Welcome, from_agent, pack
+
+M = TypeVar("M", bound=FromAgent)
+
+
+@dataclass
+class FakeManager:
+    """The other end of the sessions; ``heard`` is what came in the present one, ``all_heard`` in all of them."""
+
+    certificates: Path
+    address: str = ""
+    heard: list[FromAgent] = field(default_factory=list)
+    all_heard: list[FromAgent] = field(default_factory=list)
+    sessions: int = 0
+    welcomes: bool = True
+    on_message: Callable[[FromAgent], FromManager | None] = lambda message: None
+    _socket: web.WebSocketResponse | None = None
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.sessions += 1
+        self.heard, self._socket = [], socket
+        async for message in socket:
+            told = from_agent(message.data)
+            self.heard.append(told)
+            self.all_heard.append(told)
+            if isinstance(told, Hello) and self.welcomes:
+                await self.say(Welcome(session_id="s", heartbeat_period=20_000_000))
+            if (answer := self.on_message(told)) is not None:
+                await self.say(answer)
+        return socket
+
+    async def say(self, message: FromManager) -> None:
+        """Send the node a message."""
+        assert self._socket is not None
+        await self._socket.send_bytes(pack(message))
+
+    async def say_rubbish(self) -> None:
+        """Send what is no message."""
+        assert self._socket is not None
+        await self._socket.send_bytes(b"\xc1rubbish")
+
+    async def hang_up(self) -> None:
+        """End the session."""
+        assert self._socket is not None
+        await self._socket.close()
+
+    def of(self, kind: type[M]) -> list[M]:
+        """The messages of that kind in the present session."""
+        return [message for message in self.heard if isinstance(message, kind)]
+
+
+@asynccontextmanager
+async def fake_manager(folder: Path) -> AsyncIterator[FakeManager]:
+    """A manager with a swarm of one node, whose certificates lie in ``folder``."""
+    founding = found(FoundingRequest(advertise="127.0.0.1:1"), datetime.now(UTC))
+    await asyncio.to_thread(files.save, folder, founding.files)
+    manager = FakeManager(folder)
+    app = web.Application()
+    app.router.add_get("/v1/session", manager.serve)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=contexts.swarm_server(folder))
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        manager.address = f"{host}:{port}"
+        yield manager
+    finally:
+        await runner.cleanup()
+        await asyncio.sleep(0)
