@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from shoal.errors import InvalidArgument
 from shoal.version import VERSION
@@ -30,7 +30,9 @@ _IGNORED = {
     "node-generic-resource": True, "cpu-rt-period": True, "cpu-rt-runtime": True,
     "allow-nondistributable-artifacts": True, "host-gateway-ip": True, "default-network-opt": True,
     "default-ipc-mode": True, "default-cgroupns-mode": True, "bridge-accept-fwmark": True, "cdi-spec-dir": True,
-    "feature": True, "firewall-backend": True,
+    "feature": True, "firewall-backend": True, "dns-opt": True, "dns-search": True, "log-format": True,
+    "http-proxy": True, "https-proxy": True, "no-proxy": True, "allow-direct-routing": False,
+    "ip-forward-no-drop": False,
 }  # fmt: skip
 
 
@@ -73,8 +75,8 @@ class Config:
 
 
 def parse(argv: Sequence[str]) -> Config:
-    """The configuration from flags and file. Raises InvalidArgument with what is wrong; ``--help`` and ``--version``
-    end the process."""
+    """The configuration from flags and file. Raises InvalidArgument with what is wrong, in either; ``--help`` and
+    ``--version`` end the process."""
     given = vars(_parser().parse_args(list(argv)))
     explicit = given["config_file"] is not None
     path = Path(given.pop("config_file") or "/etc/shoal/daemon.json")
@@ -83,8 +85,25 @@ def parse(argv: Sequence[str]) -> Config:
     return _config(merged)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Raises what is wrong instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse calls for a command line that can't be. Raises InvalidArgument, always."""
+        text = message.replace("unrecognized arguments:", "unknown flag or argument:")
+        raise InvalidArgument(f"{text}\nSee '{self.prog} --help'.")
+
+
+def _boolean(text: str) -> bool:
+    """As Go's flags: ``--debug``, ``--debug=false``, ``--debug=0``."""
+    words = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+    if text.lower() not in words:
+        raise ValueError
+    return words[text.lower()]
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="shoald",
         description="The Shoal daemon: a Docker-Swarm-compatible container engine and orchestrator.",
         epilog="Example: shoald --data-root /srv/shoal -H unix:///run/shoal/shoal.sock -H tcp://127.0.0.1:2375",
@@ -107,15 +126,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--dns", action="append", metavar="IP", help="resolver for names outside")
     add("--cgroup-parent", metavar="PATH")
     add("-G", "--group", metavar="GROUP", help="the unix socket's group (default docker)")
-    add("-D", "--debug", action="store_const", const=True, help="log everything")
-    add("-l", "--log-level", choices=["debug", "info", "warn", "error", "fatal"])
+    for names, text in (
+        (("-D", "--debug"), "log everything"),
+        (("--tls",), "serve TCP over TLS"),
+        (("--tlsverify",), "and let in only who has a certificate of ours"),
+        (("--validate",), "check the configuration and end"),
+    ):
+        add(*names, nargs="?", const=True, type=_boolean, metavar="BOOL", help=text)
+    add("-l", "--log-level", metavar="LEVEL", help=f"one of {', '.join(_LEVELS)} (default info)")
     add("--metrics-addr", dest="metrics_address", metavar="ADDRESS", help="serve metrics for Prometheus here")
-    add("--tls", action="store_const", const=True)
-    add("--tlsverify", action="store_const", const=True)
     add("--tlscacert", metavar="FILE")
     add("--tlscert", metavar="FILE")
     add("--tlskey", metavar="FILE")
-    add("--validate", action="store_const", const=True, help="check the configuration and end")
     add("-v", "--version", action="version", version=f"Shoal version {VERSION}")
     for name, takes_value in _IGNORED.items():
         if takes_value:
@@ -149,7 +171,12 @@ _FILE_KEYS = {
     "tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }  # fmt: skip
 _FILE_ONLY = {"features", "runtimes", "builder", "log-opts", "exec-opts", "storage-opts", "default-ulimits", "cdi",
-              "proxies", "authorization-plugins", "node-generic-resources", "max-concurrent-downloads"}  # fmt: skip
+              "proxies", "authorization-plugins", "node-generic-resources", "dns-opts", "cdi-spec-dirs",
+              "host-gateway-ips", "default-network-opts"}  # fmt: skip
+_LEVELS = ("debug", "info", "warn", "error", "fatal")
+# What the file's values are, where they are no text.
+_LISTS = {"hosts", "labels", "registry_mirrors", "insecure_registries", "dns", "default_address_pools"}
+_BOOLEANS = {"debug", "tls", "tlsverify"}
 
 
 def _merge(flags: dict[str, Any], file: dict[str, Any]) -> dict[str, Any]:
@@ -161,17 +188,34 @@ def _merge(flags: dict[str, Any], file: dict[str, Any]) -> dict[str, Any]:
                     "unable to configure the daemon: the following directives are specified both as a flag and in the "
                     f"configuration file: {key}"
                 )
-            merged[name] = value
+            merged[name] = _typed(key, name, value)
         elif key in _IGNORED or key in _FILE_ONLY:
-            merged[f"ignored:{key}"] = value
+            merged.setdefault(f"ignored:{key}", value)
         else:
             raise InvalidArgument(f"the following directives don't match any configuration option: {key}")
     return merged
 
 
+def _typed(key: str, name: str, value: Any) -> Any:
+    """A value of the file, if it is what it has to be. Raises InvalidArgument."""
+    if name in _LISTS:
+        of = (str, dict) if name == "default_address_pools" else str
+        right = isinstance(value, list) and all(isinstance(entry, of) for entry in value)
+        wanted = "a list"
+    elif name in _BOOLEANS:
+        right, wanted = isinstance(value, bool), "true or false"
+    elif name == "mtu":
+        right, wanted = isinstance(value, int) and not isinstance(value, bool), "a number"
+    else:
+        right, wanted = isinstance(value, str), "a text"
+    if not right:
+        raise InvalidArgument(f"unable to configure the daemon: the directive {key} has to be {wanted}, not {value!r}")
+    return value
+
+
 def _config(values: dict[str, Any]) -> Config:
     notices = [
-        f"--{key.partition(':')[2]} has no meaning here and is ignored" for key in values if key.startswith("ignored:")
+        f"{key.partition(':')[2]} has no meaning here and is ignored" for key in values if key.startswith("ignored:")
     ]
     wanted = {key: value for key, value in values.items() if not key.startswith("ignored:")}
     tls = TLS(
@@ -192,7 +236,27 @@ def _config(values: dict[str, Any]) -> Config:
     for label in wanted.get("labels", ()):
         if "=" not in label:
             raise InvalidArgument(f"bad attribute format: {label}")
+    _check(wanted)
     return Config(**wanted, tls=tls, notices=tuple(notices))
+
+
+def _check(values: dict[str, Any]) -> None:
+    """Raises InvalidArgument for settings that can't be, in dockerd's words where it has any."""
+    for address in values.get("dns", ()):
+        try:
+            ipaddress.ip_address(address)
+        except ValueError as error:
+            raise InvalidArgument(f"{address} is not an ip address") from error
+    if (level := values.get("log_level", "info")) not in _LEVELS:
+        raise InvalidArgument(f"invalid logging level: {level}")
+    mtu = values.get("mtu")
+    if mtu is not None and not (mtu == 0 or 68 <= mtu <= 65535):
+        raise InvalidArgument(f"invalid default MTU value: {mtu}")
+    if bip := values.get("bip"):
+        try:
+            ipaddress.ip_interface(bip)
+        except ValueError as error:
+            raise InvalidArgument(f"invalid --bip {bip}: {error}") from error
 
 
 def _pool(entry: Any) -> tuple[str, int]:
