@@ -46,13 +46,13 @@ class DispatcherServer:
         """Listen. Raises Conflict when the port is taken, in Docker's words."""
         app = web.Application()
         app.router.add_get("/v1/session", self._session)
-        self._runner = web.AppRunner(app, handle_signals=False, access_log=None)
+        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port, ssl_context=self._tls, shutdown_timeout=1).start()
+            await web.TCPSite(self._runner, host, port, ssl_context=self._tls).start()
         except OSError as error:
             await self.stop()
-            raise Conflict(f"listen tcp {host}:{port}: bind: {error.strerror or error}") from error
+            raise Conflict(f"listen tcp {host}:{port}: bind: {(error.strerror or str(error)).lower()}") from error
 
     async def stop(self) -> None:
         """End all sessions and stop listening."""

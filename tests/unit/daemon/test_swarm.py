@@ -1,0 +1,279 @@
+"""A node founds a swarm and leaves it, on an engine of fakes: whatever happens on the way, nothing of it is left."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from tests.fakes.keeper import FakeKeeper
+from tests.fakes.light_engine import LightEngine, eventually, light_engine
+from tests.fakes.runtime import FakeRuntime
+
+from shoal.aio.clock import SystemClock
+from shoal.daemon.swarm import Swarm
+from shoal.daemon.swarm_logs import SwarmLogs
+from shoal.engine.cluster import ClusterNetworks
+from shoal.engine.engine import Engine
+from shoal.engine.facts import Facts
+from shoal.errors import Conflict, Forbidden, InvalidArgument, ShoalError, Unavailable
+from shoal.objects.network import NetworkSpec
+from shoal.objects.task import Task
+from shoal.wire.docker.swarm import SwarmInit
+
+FACTS = Facts("me", "x86_64", 2, 1 << 30, "6", "Debian", "12", ())
+
+
+@dataclass
+class EngineOfFakes:
+    """What a :class:`Swarm` uses of an engine."""
+
+    light: LightEngine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.light, name)
+
+    facts = FACTS
+    node_images = health = None
+
+    async def set_cluster(self, cluster: ClusterNetworks) -> None:
+        await self.light.networks.set_cluster(cluster)
+        await self.light.discovery.set_cluster(cluster.records)
+
+
+@dataclass
+class Node:
+    """A shoald's engine and its membership."""
+
+    engine: LightEngine
+    swarm: Swarm
+    port: int
+
+    def request(self, **changes: Any) -> SwarmInit:
+        asked = {"listen_addr": f"127.0.0.1:{self.port}", "advertise_addr": f"127.0.0.1:{self.port}"}
+        return SwarmInit(**(asked | changes))
+
+    def nothing_of_a_swarm(self) -> None:
+        """Assert that this node is as one that never was in a swarm."""
+        assert self.swarm.membership is None and self.swarm.manager is None
+        assert not (self.engine.folder / "swarm").exists()
+        assert {n.name for n in self.engine.local_networks.all()} == {"bridge", "host", "none"}
+        assert self.engine.kernel.node.overlays == {}
+        assert self.engine.networks.cluster == ClusterNetworks()
+        assert [c for c in self.engine.records.all() if c.task_id] == []
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", self.port))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def node(folder: Path, port: int, runtime: FakeRuntime, keeper: FakeKeeper) -> AsyncIterator[Node]:
+    async with light_engine(folder, runtime=runtime, keeper=keeper) as engine:
+        swarm = Swarm(
+            folder=folder / "swarm",
+            data_root=folder,
+            engine=cast(Engine, EngineOfFakes(engine)),
+            logs=cast(SwarmLogs, None),
+            clock=SystemClock(),
+        )
+        engine.lifecycle.attacher = swarm
+        await swarm.declare()
+        await swarm.start()
+        try:
+            yield Node(engine, swarm, port)
+        finally:
+            await swarm.stop()
+
+
+def run(
+    folder: Path,
+    *works: Callable[[Node], Awaitable[None]],
+    between: Callable[[FakeRuntime], object] = lambda runtime: None,
+) -> None:
+    """One run of shoald after the other."""
+
+    async def main() -> None:
+        port, runtime, keeper = free_port(), FakeRuntime(), FakeKeeper()
+        for number, work in enumerate(works):
+            if number:
+                between(runtime)
+            async with node(folder, port, runtime, keeper) as made:
+                await asyncio.wait_for(work(made), 30)  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def test_found_and_leave(tmp_path: Path) -> None:
+    async def work(made: Node) -> None:
+        for _ in range(2):
+            node_id = await made.swarm.init(made.request())
+            assert made.swarm.control().nodes.get(node_id).is_ready
+            assert made.engine.networks.cluster.ingress_addresses
+            with pytest.raises(Unavailable, match="already part of a swarm"):
+                await made.swarm.init(made.request())
+            with pytest.raises(Unavailable, match="Use `--force` to ignore this message"):
+                await made.swarm.leave(force=False)
+            await made.swarm.leave(force=True)
+            made.nothing_of_a_swarm()
+        with pytest.raises(Unavailable, match="This node is not part of a swarm"):
+            await made.swarm.leave(force=True)
+
+    run(tmp_path, work)
+
+
+def test_the_port_is_taken(tmp_path: Path) -> None:
+    async def work(made: Node) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", made.port))
+            other.listen()
+            with pytest.raises(Conflict, match="in use"):
+                await made.swarm.init(made.request())
+        made.nothing_of_a_swarm()
+        await made.swarm.init(made.request())
+        await made.swarm.leave(force=True)
+        made.nothing_of_a_swarm()
+
+    run(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"listen_addr": "nonsense"}, "listen address must be an IP address"),
+        ({"advertise_addr": "0.0.0.0"}, "advertise address must be a non-zero IP address"),
+        ({"data_path_addr": "0.0.0.0"}, "data path address must be a non-zero IP address"),
+        ({"data_path_port": 80}, "Datapath port number is not in valid range"),
+        ({"availability": "lazy"}, "invalid Availability"),
+        ({"listen_addr": "127.0.0.1:99999"}, "port is no number"),
+        ({"default_addr_pool": ["rubbish"]}, "rubbish"),
+    ],
+)
+def test_requests_that_cannot_be(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    async def work(made: Node) -> None:
+        with pytest.raises(InvalidArgument) as caught:
+            await made.swarm.init(made.request(**changes))
+        assert words in str(caught.value)
+        made.nothing_of_a_swarm()
+
+    run(tmp_path, work)
+
+
+def test_an_init_whose_client_goes_away_is_whole(tmp_path: Path) -> None:
+    async def work(made: Node) -> None:
+        for seconds in (0.0, 0.005, 0.01, 0.02):
+            try:
+                async with asyncio.timeout(seconds):
+                    await made.swarm.init(made.request())
+            except TimeoutError:
+                pass
+            if made.swarm.membership is not None:
+                assert made.engine.networks.cluster.ingress_addresses
+                await made.swarm.leave(force=True)
+            made.nothing_of_a_swarm()
+
+    run(tmp_path, work)
+
+
+async def _plain_container(made: Node) -> tuple[str, str]:
+    """One that is on an attachable network of the swarm; its id and the network's."""
+    spec = NetworkSpec(name="over", attachable=True, driver_configuration=None)
+    network = await made.swarm.control().networks.create(spec)
+    key = await made.engine.run("web", network="bridge")
+    await made.engine.attachments.connect(network.id, "over", "web", None)
+    return key, network.id
+
+
+def _attachments(made: Node) -> int:
+    return sum(task.service_id is None for task in made.swarm.control().store.view.all(Task))
+
+
+def test_leaving_with_plain_containers_on_the_swarms_networks(tmp_path: Path) -> None:
+    async def work(made: Node) -> None:
+        await made.swarm.init(made.request())
+        key, _ = await _plain_container(made)
+        assert len(made.engine.kernel.node.sandboxes[key].endpoints) == 2
+        await made.swarm.leave(force=True)
+        made.nothing_of_a_swarm()
+        assert made.engine.state("web") == "running"
+        assert list(made.engine.records.get("web").networks) == ["bridge"]
+        assert len(made.engine.kernel.node.sandboxes[key].endpoints) == 1
+
+    run(tmp_path, work)
+
+
+def test_attachments_come_and_go(tmp_path: Path) -> None:
+    async def work(made: Node) -> None:
+        await made.swarm.init(made.request())
+        key, network = await _plain_container(made)
+        assert _attachments(made) == 1
+        await made.engine.attachments.disconnect(network, "over", "web", force=False)
+        await eventually(lambda: _attachments(made) == 0)
+        await made.engine.attachments.connect(network, "over", "web", None)
+        assert _attachments(made) == 1
+        made.engine.runtime.end(key)
+        await eventually(lambda: _attachments(made) == 0)
+        with pytest.raises(Forbidden, match="not manually attachable"):
+            closed = await made.swarm.control().networks.create(NetworkSpec(name="closed"))
+            await made.engine.lifecycle.start(key)
+            await made.engine.attachments.connect(closed.id, "closed", "web", None)
+        await made.engine.containers.remove(key, force=True)
+        await eventually(lambda: _attachments(made) == 0)
+        await made.swarm.leave(force=True)
+
+    run(tmp_path, work)
+
+
+def test_an_attachment_of_a_container_that_ended_without_shoald(tmp_path: Path) -> None:
+    ended: list[str] = []
+
+    async def before(made: Node) -> None:
+        await made.swarm.init(made.request())
+        key, _ = await _plain_container(made)
+        await made.engine.run("other", network="bridge")
+        ended.append(key)
+
+    async def after(made: Node) -> None:
+        await eventually(lambda: made.engine.state("web") == "exited")
+        await eventually(lambda: _attachments(made) == 0)
+        await made.swarm.leave(force=True)
+        made.nothing_of_a_swarm()
+
+    run(tmp_path, before, after, between=lambda runtime: [runtime.end(key) for key in ended])
+
+
+def test_the_next_run_is_it_again_even_without_its_port(tmp_path: Path) -> None:
+    blocker, runs, ports = socket.socket(), [2, 1], list[int]()
+
+    async def first(made: Node) -> None:
+        ports.append(made.port)
+        await made.swarm.init(made.request())
+
+    async def second(made: Node) -> None:
+        assert made.swarm.control().nodes.list()
+        await eventually(lambda: bool(made.engine.networks.cluster.ingress_addresses))
+
+    async def without(made: Node) -> None:
+        assert made.swarm.membership is not None
+        with pytest.raises(ShoalError):
+            made.swarm.control()
+        assert made.engine.networks.cluster.ingress_addresses
+        blocker.close()
+        await made.swarm.leave(force=True)
+        made.nothing_of_a_swarm()
+
+    def block(runtime: FakeRuntime) -> None:
+        if runs.pop() == 2:
+            blocker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            blocker.bind(("127.0.0.1", ports[0]))
+            blocker.listen()
+
+    run(tmp_path, first, second, without, between=block)
