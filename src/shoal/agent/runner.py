@@ -93,7 +93,7 @@ class Runner:
         try:
             await self._controller.shutdown()
             await self._move(TaskState.FAILED, "failed", str(error) or type(error).__name__)
-        except ShoalError as again:
+        except Exception as again:  # noqa: BLE001 (whatever it is, ending the task is tried again)
             _log.warning("task %s cannot be ended: %s", self._task.full_name, again)
             return False
         return True
