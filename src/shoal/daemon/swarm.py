@@ -373,8 +373,10 @@ class Swarm:
 
     async def attach(self, container: Container, network_id: str) -> Sequence[str]:
         """A plain container's addresses on a network of the swarm (:class:`shoal.engine.lifecycle.Attacher`)."""
-        if self._line is None or self._worker is None:
+        if self.membership is None:
             raise NotFound(f"network {network_id} not found")
+        if self._line is None or self._worker is None:
+            raise Unavailable(f"this node is not in touch with its swarm yet: network {network_id} has no addresses")
         settings = next(s for s in container.networks.values() if s.network_id == network_id)
         aliases = [*(settings.aliases or []), container.short_id]
         task_id = await self._line.attach(container.id, container.name, network_id, aliases)

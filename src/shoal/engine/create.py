@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from shoal.container.image.catalogue import Image
 from shoal.engine import merge, mounts
+from shoal.engine.files import is_address
 from shoal.engine.signals import parse_signal
 from shoal.errors import InvalidArgument, NotFound
 from shoal.objects.container import (
@@ -18,6 +19,7 @@ from shoal.objects.container import (
     ContainerConfig,
     EndpointSettings,
     HostConfig,
+    LogConfig,
     MountPoint,
     NetworkingConfig,
     PublishedPort,
@@ -25,6 +27,9 @@ from shoal.objects.container import (
 )
 from shoal.objects.ids import ContainerId
 
+# json-file's, all of them; those that only tag its lines are taken and say nothing.
+_LOG_OPTIONS = {"max-size", "max-file", "compress", "mode", "max-buffer-size", "labels", "labels-regex", "env",
+                "env-regex", "tag"}  # fmt: skip
 _PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?\Z")
 
 
@@ -69,8 +74,31 @@ def checked(host: HostConfig) -> HostConfig:
         raise InvalidArgument(
             f"logger: no log driver named '{host.log_config.type}' is registered: json-file, local and none are"
         )
+    _check_log(host.log_config)
     mode = "bridge" if host.network_mode in ("", "default") else host.network_mode
     return replace(host, network_mode=mode)
+
+
+def log_size(text: str | None) -> int:
+    """A size as in ``max-size=10m``; -1 for none. Raises InvalidArgument."""
+    if not text:
+        return -1
+    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+    word = text.lower().removesuffix("b")
+    factor = units.get(word[-1:], 1)
+    number = word[:-1] if word[-1:] in units else word
+    if not number.isdecimal():
+        raise InvalidArgument(f"invalid size: '{text}'")
+    return int(number) * factor
+
+
+def _check_log(log: LogConfig) -> None:
+    for key, value in (log.config or {}).items():
+        if key not in _LOG_OPTIONS:
+            raise InvalidArgument(f"unknown log opt '{key}' for {log.type or 'json-file'} log driver")
+        if key == "max-file" and not (value.isdecimal() and int(value)):
+            raise InvalidArgument(f"max-file cannot be less than 1: '{value}'")
+    log_size(log.config.get("max-size"))
 
 
 def published(config: ContainerConfig, host: HostConfig) -> list[PublishedPort]:
@@ -83,6 +111,8 @@ def published(config: ContainerConfig, host: HostConfig) -> list[PublishedPort]:
             if wanted and not (wanted.isdecimal() and int(wanted) < 65536):
                 raise InvalidArgument(f"invalid port specification: {binding.host_port!r}")
             host_ip = "" if binding.host_ip in ("", "0.0.0.0", "::") else binding.host_ip
+            if host_ip and not is_address(host_ip):
+                raise InvalidArgument(f"invalid IP address: {host_ip}")
             ports.append(
                 PublishedPort(protocol=protocol, container_port=number, host_port=int(wanted or 0), host_ip=host_ip)
             )

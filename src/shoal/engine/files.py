@@ -27,7 +27,7 @@ class HostResolver:
     def upstreams(self, dns: Sequence[str] = ()) -> tuple[Upstream, ...]:
         """The resolvers to forward to: the container's own, else the daemon's (``--dns``), else the host's."""
         return tuple(
-            Upstream(address) for address in (dns or self._dns or self._values("nameserver")) if _is_address(address)
+            Upstream(address) for address in (dns or self._dns or self._values("nameserver")) if is_address(address)
         )
 
     def search(self) -> list[str]:
@@ -44,9 +44,7 @@ class HostResolver:
         kept = []
         for line in self._lines():
             words = line.split()
-            if words[:1] == ["nameserver"] and (
-                not _is_address(words[1]) or ipaddress.ip_address(words[1]).is_loopback
-            ):
+            if words[:1] == ["nameserver"] and (not is_address(words[1]) or ipaddress.ip_address(words[1]).is_loopback):
                 continue
             kept.append(line)
         return "".join(f"{line}\n" for line in kept)
@@ -61,7 +59,8 @@ class HostResolver:
             return []
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Whether it is an IP address, of either family."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -73,7 +72,7 @@ def hosts(container: Container, sandbox: Sandbox | None) -> str:
     """/etc/hosts: localhost, what ``--add-host`` says, and the container's own name at each of its addresses."""
     lines = [_HOSTS]
     for entry in container.host_config.extra_hosts or []:
-        name, _, address = entry.partition(":") if ":" in entry else entry.partition("=")
+        name, _, address = entry.replace("=", ":", 1).partition(":")
         if address == "host-gateway":
             address = next((g for e in (sandbox.endpoints if sandbox else []) for g in e.gateways), "")
         if address:

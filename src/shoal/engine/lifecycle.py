@@ -23,7 +23,7 @@ from shoal.container import oci, ocispec, rootfs, user
 from shoal.container.ocispec import SpecHost
 from shoal.container.runtime import ExitStatus, ProcessStatus, Runtime, Stdio
 from shoal.engine import files, mounts
-from shoal.engine.create import published
+from shoal.engine.create import log_size, published
 from shoal.engine.discovery import Discovery, answers
 from shoal.engine.events import Events
 from shoal.engine.networks import NodeNetworks, Want
@@ -37,7 +37,6 @@ from shoal.errors import (
     Conflict,
     FailedPrecondition,
     Internal,
-    InvalidArgument,
     NotFound,
     NotModified,
     ShoalError,
@@ -378,7 +377,7 @@ class Lifecycle:
             log=LogOptions(
                 path=container.log_path,
                 driver=LogDriver.NONE if log.type == "none" else LogDriver.JSON_FILE,
-                max_size=_bytes(log.config.get("max-size")),
+                max_size=log_size(log.config.get("max-size")),
                 max_file=int(log.config.get("max-file") or 1),
             ),
         )
@@ -710,16 +709,3 @@ def _restarts(container: Container) -> bool:
 
 def _ran_for(container: Container) -> float:
     return (parse_time(container.state.finished_at) - parse_time(container.state.started_at)).total_seconds()
-
-
-def _bytes(text: str | None) -> int:
-    """A size as in ``max-size=10m``; -1 for none. Raises InvalidArgument."""
-    if not text:
-        return -1
-    units = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-    word = text.lower().removesuffix("b")
-    factor = units.get(word[-1:], 1)
-    number = word[:-1] if word[-1:] in units else word
-    if not number.isdecimal():
-        raise InvalidArgument(f"invalid size: '{text}'")
-    return int(number) * factor
