@@ -23,10 +23,10 @@ def shared_machine() -> Iterator[Machine]:
 
 
 @pytest.fixture
-def machine(shared_machine: Machine) -> Iterator[Machine]:
-    """A machine with an engine, and no swarm, container or network of anybody's."""
-    yield shared_machine
+def machine(shared_machine: Machine) -> Machine:
+    """A machine with an engine, and no swarm, container or network of anybody's: whatever came before it."""
     shared_machine.reset()
+    return shared_machine
 
 
 @pytest.fixture

@@ -219,6 +219,7 @@ def host(shared_machine: Machine) -> Iterator[str]:
     if given := os.environ.get("SHOAL_TEST_HOST"):
         yield given
         return
+    shared_machine.reset()
     shared_machine.docker("swarm", "init")
     yield shared_machine.shoald.host
     shared_machine.reset()

@@ -2,9 +2,10 @@
 
 import os
 import socket
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
@@ -50,19 +51,23 @@ def table(spaces: list[Namespace]) -> Iterator[Conntrack]:
         sock.apply([changes.set_link("lo", up=True), *(changes.add_address(1, ip_interface(a)) for a in own)])
         nft.run(SCRIPT)
 
-        def send() -> None:
-            for family, to in (
-                (socket.AF_INET, ("10.0.0.100", 53)),
-                (socket.AF_INET, ("10.0.0.101", 53)),
-                (socket.AF_INET, ("10.0.0.1", 5353)),
-                (socket.AF_INET6, ("fd00::1", 5353)),
-            ):
-                with socket.socket(family, socket.SOCK_DGRAM) as sender:
-                    sender.sendto(b"x", to)
-
-        netns.run_in(path, send)
-        with closing(Conntrack.open(path)) as conntrack:
+        targets = [("10.0.0.100", 53), ("10.0.0.101", 53), ("10.0.0.1", 5353), ("fd00::1", 5353)]
+        senders = netns.run_in(path, lambda: [_sender(address) for address, _ in targets])
+        with closing(Conntrack.open(path)) as conntrack, ExitStack() as stack:
+            for sender in senders:
+                stack.enter_context(sender)
+            # A first packet may be lost while the addresses settle; another from the same socket is the same flow.
+            for _ in range(20):
+                for sender, target in zip(senders, targets, strict=True):
+                    sender.sendto(b"x", target)
+                if len(_udp(conntrack)) == len(targets):
+                    break
+                time.sleep(0.05)
             yield conntrack
+
+
+def _sender(address: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
 
 
 def _udp(conntrack: Conntrack) -> dict[str, Flow]:
