@@ -44,8 +44,10 @@ class HostResolver:
         kept = []
         for line in self._lines():
             words = line.split()
-            if words[:1] == ["nameserver"] and (not is_address(words[1]) or ipaddress.ip_address(words[1]).is_loopback):
-                continue
+            if words[:1] == ["nameserver"]:
+                address = "".join(words[1:2])
+                if not is_address(address) or ipaddress.ip_address(address).is_loopback:
+                    continue
             kept.append(line)
         return "".join(f"{line}\n" for line in kept)
 
