@@ -37,12 +37,13 @@ class FakeContainer:
 
 
 class FakeRuntime:
-    """A :class:`shoal.container.runtime.Runtime`. ``fails`` has errors by the method's name, each raised once;
-    ``held`` events that a method waits for; processes end on the signals in ``deadly``."""
+    """A :class:`shoal.container.runtime.Runtime`. ``fails`` has errors by the method's name, each raised once, those
+    in ``late`` at its end; ``held`` events that a method waits for; processes end on the signals in ``deadly``."""
 
     def __init__(self) -> None:
         self.containers: dict[str, FakeContainer] = {}
         self.fails: dict[str, ShoalError] = {}
+        self.late: dict[str, ShoalError] = {}
         self.held: dict[str, asyncio.Event] = {}
         self.reached: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.calls: Counter[str] = Counter()
@@ -94,6 +95,8 @@ class FakeRuntime:
             raise error
         if (event := self.held.get(method)) is not None:
             await event.wait()
+        if (error := self.late.pop(method, None)) is not None:
+            raise error
         await asyncio.sleep(0)
 
     def _container(self, container_id: str) -> FakeContainer:

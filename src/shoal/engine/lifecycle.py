@@ -447,8 +447,15 @@ class Lifecycle:
             _log.debug("container %s is not frozen: %s", container_id, error)
 
     async def _signal(self, container: Container, number: int) -> None:
+        """Raises NotFound when it has ended, however the runtime puts that: its shim may go away in the middle."""
         self._events.of_container("kill", container, signal=str(number))
-        await self._runtime.kill(container.id, number)
+        try:
+            await self._runtime.kill(container.id, number)
+        except ShoalError as error:
+            current = self._records.find(container.id)
+            if current is None or not current.is_running:
+                raise NotFound(f"container {container.id} has ended") from error
+            raise
 
     async def kill(self, ref: str, signal_name: str) -> None:
         """Send a signal; SIGKILL is waited for. Needs no lock, so that it gets through to one that is being stopped.

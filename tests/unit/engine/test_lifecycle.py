@@ -217,6 +217,28 @@ def test_a_kill_gets_through_to_one_that_is_being_stopped(tmp_path: Path) -> Non
     run(tmp_path, work)
 
 
+@pytest.mark.parametrize("how", ["kill", "stop", "remove"])
+def test_the_shim_goes_away_in_the_middle_of_a_signal(tmp_path: Path, how: str) -> None:
+    async def work(engine: LightEngine) -> None:
+        key = await engine.run()
+        gate = engine.runtime.hold("kill")
+        ending = {
+            "kill": lambda: engine.lifecycle.kill(key, "KILL"),
+            "stop": lambda: engine.lifecycle.stop(key),
+            "remove": lambda: engine.containers.remove(key, force=True),
+        }[how]
+        task = spawn(ending(), name="end")
+        await engine.runtime.reached["kill"].wait()
+        engine.runtime.end(key)
+        await eventually(lambda: engine.state(key) == "exited")
+        await engine.lifecycle.cleared(key)
+        engine.runtime.late["kill"] = Internal("ttrpc: closed: unknown")
+        gate.set()
+        await bounded(task)
+
+    run(tmp_path, work)
+
+
 def test_stopping_killing_and_removing_a_paused_one(tmp_path: Path) -> None:
     async def work(engine: LightEngine) -> None:
         for end in ("stop", "kill", "remove"):
