@@ -197,6 +197,8 @@ def run(host: str, client: list[str], line: str, **names: str) -> tuple[int, str
 def even_out(text: str) -> str:
     """Ages, ports of sockets and the program's own name are no differences."""
     text = text.replace("shoal", "docker")
+    # docker reads times and writes them anew, without the zeros at their end.
+    text = re.sub(r"(\.\d*?)0+Z", lambda match: match[1].rstrip(".") + "Z", text)
     text = re.sub(
         r"\b(About an? \w+|about an? \w+|[Ll]ess than a second|\d+ (second|minute|hour)s?)( ago)?", "AGE", text
     )

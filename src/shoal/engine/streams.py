@@ -103,6 +103,7 @@ class LiveStreams:
         if self._over:  # left meanwhile
             await attached.aclose()
             return False
+        await self._attached.aclose()
         self._attached = attached
         self._renewed.set()
         self._renewed = asyncio.Event()
