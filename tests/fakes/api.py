@@ -14,7 +14,7 @@ from shoal.api.routes import networks, nodes, secrets, services, swarm, system, 
 from shoal.api.server import ApiServer, Listener
 from shoal.engine.events import Events
 from shoal.errors import Conflict, NotFound, Unauthorized, Unavailable
-from shoal.manager.control.cluster import ClusterControl, Rotation
+from shoal.manager.control.cluster import ClusterControl
 from shoal.manager.control.nodes import NodeControl
 from shoal.manager.control.services import ServiceControl
 from shoal.manager.control.tasks import TaskControl
@@ -144,8 +144,7 @@ class FakeSwarm:
     async def update(self, spec: ClusterSpec, version: int, rotation: TokenRotation) -> None:
         if self._controls is None:
             raise Unavailable(NO_MANAGER)
-        again = Rotation(rotation.worker_token, rotation.manager_token, rotation.unlock_key)
-        await self._controls.cluster.update(spec, version, again)
+        await self._controls.cluster.update(spec, version, rotation)
 
     async def unlock_key(self) -> str:
         return ""

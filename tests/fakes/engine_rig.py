@@ -15,38 +15,16 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from shoal.aio.clock import SystemClock
-from shoal.container import cgroups, host
+from shoal.container import cgroups
 from shoal.container.containerd.client import Containerd
-from shoal.container.containerd.content import ContentStore
-from shoal.container.containerd.images import ImageRecords
-from shoal.container.containerd.runtime import ContainerdRuntime
-from shoal.container.containerd.snapshots import Snapshots
 from shoal.container.containerd.supervisor import ContainerdSupervisor
-from shoal.container.distribution.hosts import RegistryConfig
-from shoal.container.images import ImageStore
 from shoal.container.reference import parse
-from shoal.container.registry import Registry
-from shoal.container.runtime import Runtime
-from shoal.engine.archive import Archives
-from shoal.engine.containers import Containers
-from shoal.engine.discovery import Discovery
-from shoal.engine.events import Events
-from shoal.engine.execs import Execs, FailedStart
-from shoal.engine.files import HostResolver
-from shoal.engine.health import Health
-from shoal.engine.lifecycle import Lifecycle
-from shoal.engine.networks import NodeNetworks
-from shoal.engine.prune import ContainerPruner, ImagePruner, Sizes
-from shoal.engine.records import Records
-from shoal.engine.stats import Stats
-from shoal.engine.streams import LiveStreams, Streams
-from shoal.engine.update import Updates
-from shoal.engine.volumes import Volumes
+from shoal.daemon.build import build_engine
+from shoal.daemon.config import Config
+from shoal.engine.engine import Engine
+from shoal.engine.execs import FailedStart
+from shoal.engine.streams import LiveStreams
 from shoal.keeper.supervisor import KeeperSupervisor
-from shoal.keeper.watch import FolderWatch
-from shoal.kernel import netns
-from shoal.localdb.localdb import LocalDB
-from shoal.network.reconciler import Reconciler
 from shoal.objects.container import ContainerConfig, HostConfig, NetworkingConfig
 from shoal.objects.exec import ExecConfig
 
@@ -92,34 +70,10 @@ def busybox_root() -> bytes:
     return buffer.getvalue()
 
 
-class HostNetworkOnly:
-    """The one network of the rig's containers."""
-
-    def find(self, text: str) -> tuple[str, str]:
-        return "0" * 64, text
-
-
-@dataclass
-class Rig:
+@dataclass(frozen=True)
+class Rig(Engine):
     folder: Path
-    db: LocalDB
-    runtime: Runtime
-    images: ImageStore
     keeper: KeeperSupervisor
-    records: Records
-    events: Events
-    lifecycle: Lifecycle
-    containers: Containers
-    volumes: Volumes
-    execs: Execs
-    health: Health
-    streams: Streams
-    stats: Stats
-    archives: Archives
-    updates: Updates
-    sizes: Sizes
-    container_pruner: ContainerPruner
-    image_pruner: ImagePruner
 
     async def create(
         self,
@@ -196,12 +150,12 @@ async def rig() -> AsyncIterator[Rig]:
         keeper = KeeperSupervisor(socket=folder / "keeper.sock", state=folder / "keeper", clock=CLOCK)
         await asyncio.gather(supervisor.start(), keeper.start())
         containerd = Containerd(str(supervisor.socket))
-        registry = Registry(config=RegistryConfig(), clock=CLOCK, user_agent="test")
-        db = await LocalDB.open(folder / "node.db")
-        watch = FolderWatch()
         cgroup = f"/shoal-test-{uuid4().hex[:8]}"
+        config = Config(data_root=folder, exec_root=folder, cgroup_parent=cgroup)
+        engine, reconciler, registry, _ = await build_engine(config, CLOCK, containerd, keeper, prefer_offline=True)
+        made = Rig(**vars(engine), folder=folder, keeper=keeper)
         try:
-            made = await _build(folder, containerd, registry, keeper, db, watch, cgroup)
+            await made.local_networks.load(bip=None, bridge="none", mtu=None)
             await made.images.import_(pieces(busybox_root()), name=parse(IMAGE))
             try:
                 yield made
@@ -211,8 +165,9 @@ async def rig() -> AsyncIterator[Rig]:
             assert not left, left
             assert folder.name not in await asyncio.to_thread(Path("/proc/self/mountinfo").read_text)
         finally:
-            watch.close()
-            await db.close()
+            await reconciler.close()
+            engine.streams.close()
+            await engine.db.close()
             await registry.close()
             await containerd.close()
             await keeper.stop()
@@ -225,100 +180,3 @@ async def _end(made: Rig) -> None:
         await made.containers.remove(container.id, force=True, volumes=True)
     await made.health.stop()
     await made.lifecycle.stop_watching()
-
-
-async def _build(
-    folder: Path,
-    containerd: Containerd,
-    registry: Registry,
-    keeper: KeeperSupervisor,
-    db: LocalDB,
-    watch: FolderWatch,
-    cgroup: str,
-) -> Rig:
-    spool = folder / "spool"
-    spool.mkdir()
-    snapshots = Snapshots(containerd, snapshotter=await containerd.snapshotter())
-    runtime = ContainerdRuntime(containerd=containerd, snapshots=snapshots, runc_root=folder / "runc", clock=CLOCK)
-    images = ImageStore(
-        containerd=containerd,
-        content=ContentStore(containerd),
-        records=ImageRecords(containerd),
-        snapshots=snapshots,
-        registry=registry,
-        clock=CLOCK,
-        spool=spool,
-    )
-    events, records, resolver, spec_host = Events(CLOCK), Records(db), HostResolver(), host.detect()
-    volumes = Volumes(records=records, runtime=runtime, db=db, events=events, clock=CLOCK, root=folder / "volumes")
-    lifecycle = Lifecycle(
-        records=records,
-        volumes=volumes,
-        runtime=runtime,
-        networks=NodeNetworks(reconciler=Reconciler(owner="test"), owner="test", mtu=1500),
-        discovery=Discovery(keeper=keeper.client, resolver=resolver),
-        keeper=keeper.client,
-        resolver=resolver,
-        events=events,
-        clock=CLOCK,
-        spec_host=spec_host,
-        containers_root=folder / "containers",
-        stdio_root=folder / "stdio",
-        netns_root=netns.BASE,
-        cgroup_parent=cgroup,
-    )
-    containers = Containers(
-        records=records,
-        lifecycle=lifecycle,
-        runtime=runtime,
-        images=images,
-        volumes=volumes,
-        networks=HostNetworkOnly(),
-        events=events,
-        clock=CLOCK,
-        containers_root=folder / "containers",
-        spec_host=spec_host,
-    )
-    execs = Execs(
-        records=records,
-        runtime=runtime,
-        keeper=keeper.client,
-        events=events,
-        clock=CLOCK,
-        spec_host=spec_host,
-        stdio_root=folder / "stdio",
-    )
-    health = Health(records=records, execs=execs, events=events, clock=CLOCK)
-    lifecycle.on_started.append(health.watch)
-    lifecycle.on_ended += [health.forget, execs.forget]
-    return Rig(
-        folder=folder,
-        db=db,
-        runtime=runtime,
-        images=images,
-        keeper=keeper,
-        records=records,
-        events=events,
-        lifecycle=lifecycle,
-        containers=containers,
-        volumes=volumes,
-        execs=execs,
-        health=health,
-        streams=Streams(
-            records=records,
-            lifecycle=lifecycle,
-            runtime=runtime,
-            keeper=keeper.client,
-            events=events,
-            watch=watch,
-            clock=CLOCK,
-        ),
-        stats=Stats(records=records, runtime=runtime, clock=CLOCK),
-        archives=Archives(records=records, lifecycle=lifecycle, runtime=runtime),
-        updates=Updates(records=records, lifecycle=lifecycle, runtime=runtime, events=events, spec_host=spec_host),
-        sizes=Sizes(records=records, runtime=runtime, images=images),
-        container_pruner=ContainerPruner(
-            records=records, containers=containers, runtime=runtime, events=events, clock=CLOCK
-        ),
-        image_pruner=ImagePruner(store=images, records=records, events=events, clock=CLOCK),
-    )

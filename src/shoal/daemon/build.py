@@ -65,8 +65,8 @@ class Node:
 
 async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> Node:
     """Start what the engine needs (containerd, the keeper) and put it together; nothing runs in it yet."""
-    for folder, mode in ((config.data_root, 0o711), (config.exec_root, 0o711), (config.data_root / "tmp", 0o700)):
-        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    for folder in (config.data_root, config.exec_root):
+        folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     supervisor = None
     if config.containerd is None:
         supervisor = ContainerdSupervisor(
@@ -79,14 +79,16 @@ async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> N
             starting.create_task(supervisor.start())
     socket = config.containerd or str(supervisor.socket if supervisor else "")
     client = Containerd(socket.removeprefix("unix://"))
-    engine, reconciler, registry, names = await _build_engine(config, clock, client, keeper, prefer_offline)
+    engine, reconciler, registry, names = await build_engine(config, clock, client, keeper, prefer_offline)
     return Node(engine, reconciler, keeper, supervisor, client, registry, names)
 
 
-async def _build_engine(
+async def build_engine(
     config: Config, clock: Clock, client: Containerd, keeper: KeeperSupervisor, prefer_offline: bool
 ) -> tuple[Engine, Reconciler, Registry, "Names"]:
-    containers_root = config.data_root / "containers"
+    """The engine upon a containerd and a keeper that run."""
+    containers_root, spool = config.data_root / "containers", config.data_root / "tmp"
+    spool.mkdir(mode=0o700, exist_ok=True)
     db = await LocalDB.open(config.data_root / "node.db")
     snapshots = Snapshots(client, snapshotter=await client.snapshotter())
     runtime = ContainerdRuntime(
@@ -104,7 +106,7 @@ async def _build_engine(
         snapshots=snapshots,
         registry=registry,
         clock=clock,
-        spool=config.data_root / "tmp",
+        spool=spool,
     )
     owner = owner_of(config)
     reconciler = Reconciler(owner=owner)

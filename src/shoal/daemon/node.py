@@ -196,6 +196,7 @@ class NodeDaemon:
             await node.keeper.leave()
         await node.reconciler.close()
         await node.registry.close()
+        engine.streams.close()
         await engine.db.close()
         await node.client.close()
         if node.containerd is not None:

@@ -28,7 +28,6 @@ from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
 from shoal.errors import Conflict, InvalidArgument, NotFound, ShoalError, Unavailable, Unimplemented
 from shoal.kernel.routes import host_routes, mtu_of, underlays
-from shoal.manager.control.cluster import Rotation
 from shoal.manager.found import FoundingRequest, found
 from shoal.manager.manager import Manager
 from shoal.objects.cluster import ClusterSpec
@@ -325,6 +324,8 @@ class Swarm:
                     and self._engine.networks.cluster.ingress_addresses
                 ):
                     await self._clock.sleep(0.005)
+                # Known is not made yet: the devices are there when whoever works at the network has let go of it.
+                await self._engine.networks.applied()
 
     def networks(self) -> Sequence[Network]:
         """The swarm's networks: all of them on a manager, those that are here on a worker."""
@@ -348,15 +349,7 @@ class Swarm:
 
     async def update(self, spec: ClusterSpec, version: int, rotation: TokenRotation) -> None:
         """Change the swarm's settings or make new tokens."""
-        await self.control().cluster.update(
-            spec,
-            version,
-            Rotation(
-                worker_token=rotation.worker_token,
-                manager_token=rotation.manager_token,
-                unlock_key=rotation.unlock_key,
-            ),
-        )
+        await self.control().cluster.update(spec, version, rotation)
 
     async def unlock_key(self) -> str:
         """Empty: managers are not locked."""

@@ -214,10 +214,6 @@ class Containers:
                 await self._lifecycle.settle(container_id)
                 await whole(self._remove(container, volumes=True), name=f"remove {container.name}")
 
-    async def stop(self, ref: str, *, timeout: int | None = None, signal: str | None = None) -> None:
-        """See :meth:`Lifecycle.stop`; one that does not run is NotModified."""
-        await self._lifecycle.stop(ref, timeout=timeout, signal_name=signal)
-
     def wait(self, ref: str, condition: str) -> "asyncio.Future[ExitResult]":
         """How the container ends: a future that is registered when this returns. Raises InvalidArgument."""
         try:

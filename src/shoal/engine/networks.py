@@ -131,10 +131,6 @@ class NodeNetworks:
         """Whether a network is this node's own, rather than the swarm's."""
         return network_id in self._node.bridges
 
-    def subnets(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-        """The subnets of this node's own networks."""
-        return [pool.subnet for pools in self._pools.values() for pool in pools]
-
     async def plug(
         self,
         sandbox_id: str,
@@ -263,6 +259,11 @@ class NodeNetworks:
     async def repair(self) -> list[str]:
         """Compare the kernel with what is wanted and mend it; says what had to be mended. Raises Internal."""
         return await self._reconciler.repair()
+
+    async def applied(self) -> None:
+        """Return once the kernel has what was wanted when this was called, or has refused it."""
+        async with self._lock:
+            return
 
     async def settle(self) -> None:
         """Return once the kernel has really removed what was unplugged."""

@@ -138,6 +138,10 @@ class Streams:
         self._watch = watch
         self._clock = clock
 
+    def close(self) -> None:
+        """No log is followed any more."""
+        self._watch.close()
+
     async def attach(self, ref: str, *, stdin: bool, stdout: bool, stderr: bool, logs: bool) -> LiveStreams:
         """The streams from now on, with ``logs`` also what the log has; of a container that does not run, those of its
         next start. Raises NotFound, Conflict while it is paused or about to restart."""

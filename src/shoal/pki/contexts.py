@@ -80,20 +80,6 @@ def api_server(*, cert: Path, key: Path, ca: Path | None, verify: bool) -> ssl.S
     return context
 
 
-def api_client(*, cert: Path | None, key: Path | None, ca: Path | None, verify: bool) -> ssl.SSLContext:
-    """For a client of a tcp:// socket; with ``verify`` the host name and ``ca`` (else the machine's own) count.
-
-    Raises :class:`InvalidArgument` for files that are missing or broken.
-    """
-    context = _context(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = verify
-    context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
-    if verify and ca is None:
-        context.load_default_certs()
-    _load(context, cert=cert, key=key, ca=ca)
-    return context
-
-
 def _context(protocol: int) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

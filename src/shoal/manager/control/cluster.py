@@ -1,7 +1,5 @@
 """Reading and updating the swarm itself: its settings and its join tokens."""
 
-from dataclasses import dataclass
-
 from msgspec.structs import replace
 
 from shoal.errors import InvalidArgument
@@ -10,17 +8,9 @@ from shoal.objects.cluster import Cluster, ClusterSpec, JoinTokens
 from shoal.pki.tokens import make_token
 from shoal.store.store import Store
 from shoal.store.tx import Tx, View
+from shoal.wire.docker.swarm import TokenRotation
 
 _MIN_CERT_EXPIRY = 3600 * 1_000_000_000
-
-
-@dataclass(frozen=True)
-class Rotation:
-    """Which secrets an update of the swarm is to make anew."""
-
-    worker_token: bool = False
-    manager_token: bool = False
-    unlock_key: bool = False
 
 
 def validate_spec(spec: ClusterSpec) -> None:
@@ -47,7 +37,7 @@ class ClusterControl:
         """The swarm."""
         return the_cluster(self._store.view)
 
-    async def update(self, spec: ClusterSpec, version: int, rotation: Rotation) -> None:
+    async def update(self, spec: ClusterSpec, version: int, rotation: TokenRotation) -> None:
         """Replace the settings; ``version`` is the one that they were made from."""
         if spec.name not in ("", "default"):
             raise InvalidArgument('swarm spec must be named "default"')
