@@ -1,13 +1,16 @@
 """From the snapshot's resources to what the engine is told of the swarm's networks. Pure.
 
-A service's backends are its tasks that serve; those on other nodes are reached through the tunnel to their node, those
-here by the bridge. Names: a service gives its VIP (its tasks where it has none), ``tasks.<service>`` and aliases
-likewise, a task's full name and its container's own address.
+A service's backends are its tasks that serve, but for those that this node knows to have ended, whatever the snapshot
+says yet; those on other nodes are reached through the tunnel to their node, those here by the bridge. Names: a service
+gives its VIP (its tasks where it has none), ``tasks.<service>`` and aliases likewise, a task's full name and its
+container's own address.
 """
 
 import ipaddress
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+
+from msgspec.structs import replace
 
 from shoal.engine.cluster import ClusterNetworks, PeerNode
 from shoal.network.node import Mesh, MeshPort, OverlayNetwork, RemoteEndpoint, VirtualService
@@ -25,8 +28,11 @@ from shoal.wire.keeper import TASK_TTL, VIP_TTL, NetworkRecords, Pointer, Record
 VXLAN_OVERHEAD = 50
 
 
-def cluster_networks(resources: Iterable[Resource], node_id: str, underlay_mtu: int) -> ClusterNetworks:
-    """All that the engine needs to know; ``underlay_mtu`` is that of the way to the other nodes, in bytes."""
+def cluster_networks(
+    resources: Iterable[Resource], node_id: str, underlay_mtu: int, ended: Collection[str] = ()
+) -> ClusterNetworks:
+    """All that the engine needs to know; ``underlay_mtu`` is that of the way to the other nodes, in bytes, ``ended``
+    the tasks that serve no longer."""
     networks: dict[str, Network] = {}
     nodes: dict[str, NodeResource] = {}
     services: dict[str, list[ServiceResource]] = defaultdict(list)
@@ -38,7 +44,7 @@ def cluster_networks(resources: Iterable[Resource], node_id: str, underlay_mtu: 
             case NodeResource():
                 nodes[resource.node_id] = resource
             case ServiceResource():
-                services[resource.network_id].append(resource)
+                services[resource.network_id].append(_without(resource, ended))
             case ClusterResource(data_path_port=data_path_port):
                 port = data_path_port
             case _:
@@ -55,6 +61,13 @@ def cluster_networks(resources: Iterable[Resource], node_id: str, underlay_mtu: 
         mesh=_mesh(ingress, services[ingress.id], nodes, own) if ingress else None,
         ingress_addresses=tuple(own.ingress_addresses) if own and ingress else (),
     )
+
+
+def _without(service: ServiceResource, ended: Collection[str]) -> ServiceResource:
+    if not any(endpoint.serving and endpoint.task_id in ended for endpoint in service.endpoints):
+        return service
+    endpoints = [replace(e, serving=e.serving and e.task_id not in ended) for e in service.endpoints]
+    return replace(service, endpoints=endpoints)
 
 
 def _overlay(network: Network, underlay_mtu: int, port: int) -> OverlayNetwork:

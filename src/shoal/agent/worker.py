@@ -20,8 +20,9 @@ from shoal.aio.tasks import cancel, spawn
 from shoal.engine.cluster import ClusterNetworks
 from shoal.errors import ShoalError
 from shoal.localdb.localdb import Delete, LocalDB, Put
+from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task, TaskStatus
-from shoal.wire.cluster import Assignments, Resource, TaskResource
+from shoal.wire.cluster import Assignments, Resource, ServiceResource, TaskResource
 
 _log = logging.getLogger(__name__)
 _RESOURCE, _STATUS = "resource", "task-status"
@@ -86,7 +87,8 @@ class Worker:
                 _log.warning("the swarm's networks could not be made as wanted: %s", error)
 
     def _networks(self) -> ClusterNetworks:
-        return cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu)
+        ended = {task_id for task_id, status in self._statuses.items() if is_terminal(TaskState.of(status.state))}
+        return cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu, ended)
 
     async def attached(self, task_id: str) -> list[str]:
         """The addresses of a plain container's attachment, once they and its network are here."""
@@ -169,12 +171,25 @@ class Worker:
 
     async def _report(self, task_id: str, status: TaskStatus) -> None:
         self._statuses[task_id] = status
+        if is_terminal(TaskState.of(status.state)):
+            await self._withdraw(task_id)
         self._tell(task_id, status)
         try:
             await self._db.put(_STATUS, task_id, status)
         except ShoalError as error:
             # It counts all the same; after a restart the task is taken up from an earlier state.
             _log.warning("the state of task %s cannot be kept: %s", task_id, error)
+
+    async def _withdraw(self, task_id: str) -> None:
+        """Let no new connection from here go to a task that has ended, before anybody is told of its end."""
+        services = (r for r in self._resources.values() if isinstance(r, ServiceResource))
+        if not any(e.serving and e.task_id == task_id for service in services for e in service.endpoints):
+            return
+        async with self._lock:
+            try:
+                await self._tell_networks(self._networks())
+            except ShoalError as error:
+                _log.warning("task %s has ended and cannot be withdrawn here yet: %s", task_id, error)
 
     async def leave(self) -> None:
         """shoald ends: let go of the tasks, which stay as they are."""

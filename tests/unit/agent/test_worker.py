@@ -18,7 +18,14 @@ from shoal.objects.network import Network, NetworkSpec
 from shoal.objects.service import ContainerSpec, NetworkAttachmentSpec, TaskSpec
 from shoal.objects.state import TaskState
 from shoal.objects.task import NetworkAttachment, Task, TaskStatus
-from shoal.wire.cluster import Assignments, NetworkResource, Resource, TaskResource
+from shoal.wire.cluster import (
+    Assignments,
+    EndpointRecord,
+    NetworkResource,
+    Resource,
+    ServiceResource,
+    TaskResource,
+)
 
 NETWORK = Network(id=NetworkId("n1"), spec=NetworkSpec(name="net", attachable=True))
 
@@ -36,6 +43,24 @@ def an_attachment(task_id: str, container_id: str) -> TaskResource:
     return TaskResource(task=Task(id=TaskId(task_id), spec=spec, networks_attachments=[place]))
 
 
+def a_service(*task_ids: str) -> ServiceResource:
+    endpoints = [
+        EndpointRecord(
+            task_id=task_id,
+            name=f"web.{slot}.{task_id}",
+            slot=slot,
+            node_id="me",
+            address=f"10.0.1.{slot + 10}/24",
+            aliases=[],
+            serving=True,
+        )
+        for slot, task_id in enumerate(task_ids)
+    ]
+    return ServiceResource(
+        network_id="n1", service_id="s", name="web", aliases=[], vip="10.0.1.2/24", ports=[], endpoints=endpoints
+    )
+
+
 def version(number: int, *put: Resource, full: bool = False, remove: Collection[str] = ()) -> Assignments:
     return Assignments(version=number, base=number - 1, full=full, put=list(put), remove=list(remove))
 
@@ -50,6 +75,7 @@ class Bench:
     network_fails: list[ShoalError] = field(default_factory=list)
     kept: list[set[str]] = field(default_factory=list)
     reports: list[tuple[str, str]] = field(default_factory=list)
+    on_report: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self.worker = Worker(
@@ -76,6 +102,7 @@ class Bench:
 
     def _report(self, task_id: str, status: TaskStatus) -> None:
         self.reports.append((task_id, status.state))
+        self.on_report()
 
     def states(self, task_id: str) -> list[str]:
         return [state for key, state in self.reports if key == task_id]
@@ -210,6 +237,29 @@ def test_attachments(tmp_path: Path) -> None:
         assert sorted(bench.worker.attachments()) == [("a1", "c1", "n1"), ("a2", "c2", "n1")]
         await bench.worker.assign(version(2, remove=["task/a1"]))
         assert bench.worker.attachments_of("c1") == []
+
+    run(tmp_path, work)
+
+
+def test_a_task_that_ends_is_withdrawn_here_before_anybody_is_told(tmp_path: Path) -> None:
+    async def work(bench: Bench) -> None:
+        put = (a_task("t1"), a_task("t2"), a_service("t1", "t2"), NetworkResource(network=NETWORK))
+        await bench.worker.assign(version(1, *put, full=True))
+        await bench.state("t1", "running")
+        await bench.state("t2", "running")
+        backends = [networks.services["n1"][0].backends for networks in bench.told]
+        assert backends == [("10.0.1.10", "10.0.1.11")]
+        bench.on_report = lambda: backends.append(bench.told[-1].services["n1"][0].backends)
+        bench.controllers["t1"].end(1)
+        await bench.state("t1", "failed")
+        assert backends[-1] == ("10.0.1.11",)
+        bench.network_fails = [Internal("no room")]
+        bench.controllers["t2"].end(0)
+        await bench.state("t2", "complete")
+        again = bench.again()
+        await again.worker.declare()
+        assert again.told[-1].services["n1"][0].backends == ()
+        await bench.worker.leave()
 
     run(tmp_path, work)
 
