@@ -14,6 +14,7 @@ from shoal.network.items import (
     Neighbour,
     Route,
     Rule,
+    Stray,
     Sysctl,
     Table,
     Veth,
@@ -75,6 +76,8 @@ class KernelModel:
         if isinstance(link, Veth):
             self.remove(link.peer_key)
         for port in list(self.items.values()):
+            if isinstance(port, Stray) and (port.ns, port.master) == (link.ns, link.name):
+                del self.items[port.key]
             if isinstance(port, Veth | Vxlan) and (port.ns, port.master) == (link.ns, link.name):
                 self.items[port.key] = replace(port, master=None)
 

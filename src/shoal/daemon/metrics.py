@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections import Counter
 
+from shoal.daemon.guard import NetworkGuard
 from shoal.daemon.swarm import Swarm
 from shoal.engine.engine import Engine
 from shoal.observe.metrics import Metric, by_label, gauge, render
@@ -12,7 +13,11 @@ from shoal.version import VERSION
 _STATES = ("created", "running", "paused", "restarting", "exited")
 
 
-def text(engine: Engine, swarm: Swarm) -> str:
+# Of each kind there is a figure from the start, so that a change of it is seen.
+_KINDS = ("netns", "link", "stray", "address", "route", "rule", "neighbour", "fdb", "nft", "sysctl")
+
+
+def text(engine: Engine, swarm: Swarm, guard: NetworkGuard) -> str:
     """The figures now."""
     states = Counter(container.state.status for container in engine.records.all())
     found: list[Metric] = [
@@ -26,6 +31,13 @@ def text(engine: Engine, swarm: Swarm) -> str:
             {state: float(states[state]) for state in _STATES},
         ),
         gauge("shoal_sandboxes", "Network sandboxes on this node.", len(engine.networks.sandboxes)),
+        by_label(
+            "shoal_network_mended_total",
+            "What somebody had changed in the kernel's network, and was mended.",
+            "kind",
+            {kind: float(guard.mended[kind]) for kind in _KINDS},
+            kind="counter",
+        ),
         gauge("shoal_event_listeners", "Clients that listen to events.", engine.events.listeners),
         gauge("shoal_asyncio_tasks", "Tasks of the daemon's event loop.", len(asyncio.all_tasks())),
         gauge("process_open_fds", "Open files of the daemon.", len(os.listdir("/proc/self/fd"))),

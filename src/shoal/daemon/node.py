@@ -9,7 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from shoal.aio.clock import Clock
-from shoal.aio.tasks import cancel, spawn
 from shoal.api.app import Routes, build_app
 from shoal.api.routes import (
     containers,
@@ -29,9 +28,10 @@ from shoal.api.routes import metrics as metrics_routes
 from shoal.api.server import ApiServer, Listener, parse_listener
 from shoal.container import cgroups
 from shoal.daemon import metrics
-from shoal.daemon.build import Node, build_node, owner_of
+from shoal.daemon.build import Node, build_node
 from shoal.daemon.config import Config
 from shoal.daemon.containers import ContainerParts
+from shoal.daemon.guard import NetworkGuard
 from shoal.daemon.images import Images
 from shoal.daemon.networks import Networks
 from shoal.daemon.swarm import Swarm
@@ -44,7 +44,6 @@ from shoal.observe.topology import read_topology
 from shoal.pki import contexts
 
 _log = logging.getLogger(__name__)
-_SWEEP_SECONDS = 10.0
 _OWN_SOCKET = "/run/shoal/shoal.sock"
 _DOCKER_SOCKET = "/var/run/docker.sock"
 # Where older texts look for the namespaces.
@@ -63,7 +62,7 @@ class NodeDaemon:
         self._metrics: ApiServer | None = None
         # Says, across restarts, that the link at _DOCKER_NETNS is this daemon's.
         self._link_mark = config.exec_root / "netns-link"
-        self._sweeper: asyncio.Task[None] | None = None
+        self._guard: NetworkGuard | None = None
 
     @property
     def addresses(self) -> list[str]:
@@ -97,7 +96,8 @@ class NodeDaemon:
         await engine.execs.restore()
         await asyncio.to_thread(_link_namespaces, self._link_mark)
         await self._swarm.start()
-        self._sweeper = spawn(self._sweep(), name="network sweep")
+        self._guard = NetworkGuard(reconciler=node.reconciler, clock=clock)
+        self._guard.start()
         self._server = ApiServer(
             app=build_app(await self._routes(node)),
             listeners=self._listeners(),
@@ -112,20 +112,9 @@ class NodeDaemon:
             )
             await self._metrics.start()
 
-    async def _sweep(self) -> None:
-        """Look now and then whether the kernel still has what it was given, and mend what somebody broke."""
-        assert self._node is not None
-        while True:
-            await self._clock.sleep(_SWEEP_SECONDS)
-            try:
-                for what in await self._node.engine.networks.repair():
-                    _log.warning("mended: %s", what)
-            except ShoalError as error:
-                _log.warning("a part of the network cannot be mended: %s", error)
-
     def _figures(self) -> str:
-        assert self._node is not None and self._swarm is not None
-        return metrics.text(self._node.engine, self._swarm)
+        assert self._node is not None and self._swarm is not None and self._guard is not None
+        return metrics.text(self._node.engine, self._swarm, self._guard)
 
     async def _routes(self, node: Node) -> Routes:
         assert self._swarm is not None
@@ -154,7 +143,7 @@ class NodeDaemon:
             *exec.routes(engine.execs),
             *images.routes(image_backend),
             *volumes.routes(engine.volumes),
-            *topology.routes(lambda: read_topology(node.reconciler, owner_of(self._config))),
+            *topology.routes(lambda: read_topology(node.reconciler)),
         ]
 
     def _listeners(self) -> list[Listener]:
@@ -176,7 +165,8 @@ class NodeDaemon:
         for server in (self._server, self._metrics):
             if server is not None:
                 await server.stop()
-        await cancel(self._sweeper)
+        if self._guard is not None:
+            await self._guard.stop()
         if self._swarm is not None:
             await self._swarm.stop()
         if (node := self._node) is None:

@@ -256,10 +256,6 @@ class NodeNetworks:
             if changed:
                 await self._apply(sorted(changed))
 
-    async def repair(self) -> list[str]:
-        """Compare the kernel with what is wanted and mend it; says what had to be mended. Raises Internal."""
-        return await self._reconciler.repair()
-
     async def applied(self) -> None:
         """Return once the kernel has what was wanted when this was called, or has refused it."""
         async with self._lock:

@@ -27,9 +27,9 @@ _NAME_LIMIT = 15  # IFNAMSIZ - 1
 _ALIAS_LIMIT = 255  # IFALIASZ - 1
 
 
-def add_bridge(name: str, mac: str | None = None, mtu: int | None = None) -> Change:
+def add_bridge(name: str, mac: str | None = None, mtu: int | None = None, group: int | None = None) -> Change:
     """A bridge, down. Without ``mac`` its address changes as ports come and go."""
-    return _new_link("bridge", name, _common(mac=mac, mtu=mtu))
+    return _new_link("bridge", name, _common(mac=mac, mtu=mtu, group=group))
 
 
 def add_veth(
@@ -41,14 +41,22 @@ def add_veth(
     peer_mac: str | None = None,
     ns_fd: int | None = None,
     peer_ns_fd: int | None = None,
+    group: int | None = None,
 ) -> Change:
-    """A veth pair, both ends down, each in the namespace given or in the socket's; ``mtu`` is for both."""
-    peer = _ifinfo() + _name(peer_name) + b"".join(_common(mac=peer_mac, mtu=mtu, ns_fd=peer_ns_fd))
-    return _new_link("veth", name, _common(mac=mac, mtu=mtu, ns_fd=ns_fd), nl.attr(_VETH_INFO_PEER | 0x8000, peer))
+    """A veth pair, both ends down, each in the namespace given or in the socket's; ``mtu``, ``group`` are for both."""
+    peer = _ifinfo() + _name(peer_name) + b"".join(_common(mac=peer_mac, mtu=mtu, ns_fd=peer_ns_fd, group=group))
+    own = _common(mac=mac, mtu=mtu, ns_fd=ns_fd, group=group)
+    return _new_link("veth", name, own, nl.attr(_VETH_INFO_PEER | 0x8000, peer))
 
 
 def add_vxlan(
-    name: str, vxlan: r.Vxlan, *, mac: str | None = None, mtu: int | None, ns_fd: int | None = None
+    name: str,
+    vxlan: r.Vxlan,
+    *,
+    mac: str | None = None,
+    mtu: int | None,
+    ns_fd: int | None = None,
+    group: int | None = None,
 ) -> Change:
     """A VXLAN device, down, in the namespace ``ns_fd``; its underlay stays in the namespace of the socket.
 
@@ -64,7 +72,7 @@ def add_vxlan(
     ]
     if vxlan.local is not None:
         options.append(nl.attr(r.VXLAN_LOCAL if vxlan.local.version == 4 else r.VXLAN_LOCAL6, vxlan.local.packed))
-    return _new_link("vxlan", name, _common(mac=mac, mtu=mtu, ns_fd=ns_fd), *options)
+    return _new_link("vxlan", name, _common(mac=mac, mtu=mtu, ns_fd=ns_fd, group=group), *options)
 
 
 def set_link(
@@ -77,13 +85,14 @@ def set_link(
     alias: str | None = None,
     name: str | None = None,
     ns_fd: int | None = None,
+    group: int | None = None,
 ) -> Change:
     """Change what is given: ``master`` 0 takes the link out of its bridge, ``alias`` "" removes the alias.
 
     ``name`` renames, and needs the link's index; ``ns_fd`` moves the link there, which takes it down and loses its
     addresses.
     """
-    attrs = _common(mac=mac, mtu=mtu, ns_fd=ns_fd)
+    attrs = _common(mac=mac, mtu=mtu, ns_fd=ns_fd, group=group)
     if master is not None:
         attrs.append(nl.u32(r.IFLA_MASTER, master))
     if alias is not None:
@@ -118,9 +127,14 @@ def del_link(link: int | str) -> Change:
     return Change(_DELLINK, 0, _link_body(link), f"remove the link {link}")
 
 
-def add_address(index: int, ip: r.IPInterface, scope: int = r.Scope.UNIVERSE) -> Change:
-    """An address; IPv4 with its broadcast address, IPv6 without duplicate detection: our addresses are allocated."""
+def add_address(index: int, ip: r.IPInterface, scope: int = r.Scope.UNIVERSE, protocol: int = 0) -> Change:
+    """An address; IPv4 with its broadcast address, IPv6 without duplicate detection: our addresses are allocated.
+
+    ``protocol`` says who made it; Linux before 5.18 does not keep it.
+    """
     body = _address_body(index, ip, scope)
+    if protocol:
+        body += nl.u8(r.IFA_PROTO, protocol)
     if ip.version == 6:
         body += nl.u32(r.IFA_FLAGS, r.IFA_F_NODAD)
     elif ip.network.prefixlen < 31 and scope != r.Scope.HOST:
@@ -239,7 +253,9 @@ def _name(name: str) -> bytes:
     return nl.string(r.IFLA_IFNAME, name)
 
 
-def _common(*, mac: str | None = None, mtu: int | None = None, ns_fd: int | None = None) -> list[bytes]:
+def _common(
+    *, mac: str | None = None, mtu: int | None = None, ns_fd: int | None = None, group: int | None = None
+) -> list[bytes]:
     attrs = []
     if mac is not None:
         attrs.append(nl.attr(r.IFLA_ADDRESS, _mac_bytes(mac)))
@@ -247,6 +263,8 @@ def _common(*, mac: str | None = None, mtu: int | None = None, ns_fd: int | None
         attrs.append(nl.u32(r.IFLA_MTU, mtu))
     if ns_fd is not None:
         attrs.append(nl.u32(r.IFLA_NET_NS_FD, ns_fd))
+    if group is not None:
+        attrs.append(nl.u32(r.IFLA_GROUP, group))
     return attrs
 
 

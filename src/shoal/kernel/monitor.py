@@ -1,4 +1,4 @@
-"""What changes in a namespace, as it changes: links, addresses, routes, rules, neighbours, FDB entries."""
+"""What changes in a namespace, as it changes: links, addresses, routes, rules, neighbours, FDB entries, nft rules."""
 
 import errno
 import socket
@@ -9,10 +9,12 @@ from pathlib import Path
 from shoal.kernel import netlink_codec as nl
 from shoal.kernel import records as r
 from shoal.kernel.faults import from_os
-from shoal.kernel.netlink_socket import NETLINK_ROUTE, open_socket
+from shoal.kernel.netlink_socket import NETLINK_NETFILTER, NETLINK_ROUTE, open_socket
 
 # RTNLGRP_*: LINK, NEIGH, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE
 _GROUPS = (1, 3, 5, 7, 8, 9, 11, 19)
+_NEIGHBOURS = 3
+_NFTABLES = 7  # NFNLGRP_NFTABLES
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _RECEIVE = 32768
 
@@ -51,14 +53,15 @@ class Monitor:
         self._socket = sock
 
     @classmethod
-    def open(cls, path: Path | None, receive_buffer: int = 1 << 23) -> "Monitor":
+    def open(cls, path: Path | None, receive_buffer: int = 1 << 23, *, neighbours: bool = True) -> "Monitor":
         """Listen in the namespace at ``path`` (None: the thread's own). Raises NotFound.
 
-        The buffer takes about 4 KiB an event; beyond it events are lost, and an OVERRUN says so.
+        The buffer takes about 4 KiB an event; beyond it events are lost, and an OVERRUN says so. Neighbours, and FDB
+        entries with them, change by themselves wherever there is traffic.
         """
         sock = open_socket(NETLINK_ROUTE, path, receive_buffer=receive_buffer)
         sock.setblocking(False)
-        for group in _GROUPS:
+        for group in _GROUPS if neighbours else (group for group in _GROUPS if group != _NEIGHBOURS):
             sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
         return cls(sock)
 
@@ -89,8 +92,45 @@ class Monitor:
         return events
 
 
+class RulesetMonitor:
+    """Says that somebody has changed something in a namespace's nft ruleset; what, whoever cares reads."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    @classmethod
+    def open(cls, path: Path | None) -> "RulesetMonitor":
+        """Listen in the namespace at ``path`` (None: the thread's own). Raises NotFound."""
+        sock = open_socket(NETLINK_NETFILTER, path)
+        sock.setblocking(False)
+        sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFTABLES)
+        return cls(sock)
+
+    def close(self) -> None:
+        """Stop listening and let the namespace go; closing twice is fine."""
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """Readable when something has changed."""
+        return self._socket.fileno()
+
+    def read(self) -> None:
+        """Take in what has come so far; never waits."""
+        while True:
+            try:
+                self._socket.recv(_RECEIVE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise from_os(error, "hear from the kernel") from error
+
+
 def _event(frame: nl.Frame) -> Event | None:
-    # the four types of each kind of object are NEW, DEL, GET, SET, from 16 on
+    # the four types of each kind of object are NEW, DEL, GET, SET, from 16 on; a VXLAN device that misses an entry
+    # says so with a GET
+    if frame.type & 3 > 1:
+        return None
     family, gone = frame.body[0], frame.type & 3 == 1
     match frame.type & ~3:
         case 16 if family == r.AF_BRIDGE:  # its DELLINK means that the link has left the bridge, and lives

@@ -1,11 +1,13 @@
 """One rtnetlink socket in one namespace: read what is there, apply changes."""
 
+import errno
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from shoal.kernel import netlink_codec as nl
 from shoal.kernel import records as r
-from shoal.kernel.faults import KernelNotFound
+from shoal.kernel.faults import KernelInternal, KernelNotFound
 from shoal.kernel.netlink_socket import NETLINK_ROUTE, Change, Failure, NetlinkSocket
 
 _GETLINK, _GETADDR, _GETROUTE, _GETNEIGH, _GETRULE, _GETNSID = 18, 22, 26, 30, 34, 90
@@ -27,6 +29,10 @@ class Netlink:
     def close(self) -> None:
         """Let the namespace go; closing twice is fine."""
         self._socket.close()
+
+    def namespace(self) -> AbstractContextManager[int]:
+        """A file descriptor of the socket's namespace, for a block, whether or not it has a name."""
+        return self._socket.namespace()
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Try every change, in order, and raise the first failure's error, whose text names the change.
@@ -90,7 +96,16 @@ class Netlink:
         return [r.decode_fdb(f.body) for f in self._socket.dump(_GETNEIGH, r.NDMSG.pack(r.AF_BRIDGE, 0, 0, 0, 0))]
 
     def nsid_of(self, ns_fd: int) -> int | None:
-        """The number by which this namespace knows another (``Link.peer_nsid``); None if it has none yet."""
-        answer = self._socket.ask(_GETNSID, bytes(4) + nl.u32(_NSID_FD, ns_fd), "look for a namespace's number")
+        """The number by which this namespace knows another (``Link.peer_nsid``); None if it has none yet.
+
+        Raises NotFound where the descriptor is no namespace's, such as that of a name's file without one.
+        """
+        doing = "look for a namespace's number"
+        try:
+            answer = self._socket.ask(_GETNSID, bytes(4) + nl.u32(_NSID_FD, ns_fd), doing)
+        except KernelInternal as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise KernelNotFound(f"{doing}: that is none", errno.ENOENT) from error
         nsid = nl.to_s32(nl.attributes(answer.body, 4)[_NSID])
         return None if nsid < 0 else nsid

@@ -4,8 +4,11 @@ The kernel answers a request before the send returns, so nothing here waits for 
 """
 
 import errno
+import fcntl
+import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ NETLINK_NETFILTER = 12
 _SOL_NETLINK = 270
 _CAP_ACK, _EXT_ACK, _STRICT_CHECK = 10, 11, 12
 _SO_RCVBUFFORCE = 33
+_SIOCGSKNS = 0x894C
 _RECEIVE = 32768  # the most that the kernel puts into one datagram of a dump
 _BATCH = 128  # changes a send: their acknowledgements must fit the receive buffer all at once
 _DUMP_TRIES = 8
@@ -76,6 +80,18 @@ class NetlinkSocket:
     def close(self) -> None:
         """Let the namespace go; closing twice is fine."""
         self._socket.close()
+
+    @contextmanager
+    def namespace(self) -> Iterator[int]:
+        """A file descriptor of the socket's namespace, for the block, whether or not it has a name (SIOCGSKNS)."""
+        try:
+            fd = fcntl.ioctl(self._socket, _SIOCGSKNS)
+        except OSError as error:
+            raise from_os(error, "find a socket's namespace") from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def dump(self, type_: int, body: bytes) -> list[nl.Frame]:
         """All objects that the request names, from one consistent moment. Raises what :func:`faults.fault` makes."""

@@ -65,6 +65,20 @@ def create(name: str, base: Path = BASE) -> Namespace:
     return identify(path)
 
 
+def give_name(fd: int, name: str, base: Path = BASE) -> None:
+    """Give the namespace behind an open descriptor a name. Raises Conflict if another has it, InvalidArgument for a
+    name that is no file name."""
+    path = _path(name, base)
+    if exists(name, base):
+        raise KernelConflict(f"the namespace {name} exists already", errno.EEXIST)
+    try:
+        _share(base)
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0))
+    except OSError as error:
+        raise from_os(error, f"name the namespace {name}") from error
+    _mount(f"/proc/self/fd/{fd}", path, _MS_BIND)
+
+
 def delete(name: str, base: Path = BASE) -> None:
     """Take the name away; the namespace goes when no process and no socket is left in it. Absent is fine."""
     path = _path(name, base)

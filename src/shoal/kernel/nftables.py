@@ -6,6 +6,7 @@ context of its own, since closing one that has removed anything waits for an RCU
 
 import ctypes
 import errno
+import hashlib
 import os
 import re
 from dataclasses import dataclass
@@ -17,10 +18,14 @@ from shoal.kernel import netns
 from shoal.kernel.faults import KernelNotFound, fault
 from shoal.kernel.netlink_socket import NETLINK_NETFILTER, NetlinkSocket
 
-_GETTABLE = 10 << 8 | 1  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETTABLE
+# NFNL_SUBSYS_NFTABLES, with NFT_MSG_GETTABLE, GETCHAIN, GETRULE, GETGEN
+_GETTABLE, _GETCHAIN, _GETRULE, _GETGEN = (10 << 8 | message for message in (1, 4, 7, 16))
 _TABLE_NAME, _TABLE_USERDATA = 1, 6
+_RULE_TABLE, _GEN_ID = 1, 1
+_HEAD = 4  # struct nfgenmsg, whose last two bytes change with every transaction
 _COMMENT = 0  # NFTNL_UDATA_TABLE_COMMENT
 _FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
+_NUMBER_OF_FAMILY = {word: number for number, word in _FAMILIES.items()}
 _STATELESS = 1 << 2  # NFT_CTX_OUTPUT_STATELESS: no counters, so that equal rules read equal
 
 # What the kernel, or libnftables' picture of it, says; everything else is the script's own fault.
@@ -94,6 +99,27 @@ class Nftables:
         """All tables with their comments, which nft's JSON (1.0.6) leaves out and the kernel has."""
         frames = self._tables.dump(_GETTABLE, bytes(4))
         return [_decode_table(frame.body) for frame in frames]
+
+    def generation(self) -> int:
+        """A number that every transaction in this namespace, whoever makes it, counts up by one; 5 us."""
+        answer = self._tables.ask(_GETGEN, bytes(_HEAD), "ask for the ruleset's generation")
+        return int.from_bytes(nl.attributes(answer.body, _HEAD)[_GEN_ID], "big")
+
+    def signature(self, family: str, name: str) -> str:
+        """A hash of a table as the kernel has it, its handles included: another one after any change of its chains or
+        rules, even one that was taken back. What the anonymous sets of its rules hold cannot be changed in place."""
+        number = _NUMBER_OF_FAMILY[family]
+        head, wanted = bytes((number, 0, 0, 0)), name.encode() + b"\0"
+        tables = self._tables.dump(_GETTABLE, head)
+        chains = self._tables.dump(_GETCHAIN, head)
+        rules = self._tables.dump(_GETRULE, head + nl.string(_RULE_TABLE, name))
+        digest = hashlib.sha256()
+        for frame in (*tables, *chains, *rules):
+            body = frame.body[_HEAD:]
+            # The table's name is attribute 1 of all three.
+            if frame.body[0] == number and nl.attributes(body)[_TABLE_NAME] == wanted:
+                digest.update(body)
+        return digest.hexdigest()
 
 
 def delete_table(family: str, name: str) -> str:

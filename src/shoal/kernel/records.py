@@ -35,12 +35,12 @@ RULE = struct.Struct("=BBBBBxxBI")  # family, dst length, src length, tos, table
 
 IFF_UP, IFF_RUNNING = 0x1, 0x40
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
-IFLA_LINKINFO, IFLA_IFALIAS, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 18, 20, 28, 29, 37
+IFLA_LINKINFO, IFLA_IFALIAS, IFLA_GROUP, IFLA_NET_NS_FD, IFLA_EXT_MASK, IFLA_LINK_NETNSID = 18, 20, 27, 28, 29, 37
 INFO_KIND, INFO_DATA, INFO_SLAVE_KIND, INFO_SLAVE_DATA = 1, 2, 4, 5
 VXLAN_ID, VXLAN_LOCAL, VXLAN_LEARNING, VXLAN_PROXY, VXLAN_L2MISS, VXLAN_L3MISS = 1, 4, 7, 11, 13, 14
 VXLAN_PORT, VXLAN_LOCAL6 = 15, 17
 PORT_HAIRPIN, PORT_LEARNING, PORT_FLOOD, PORT_ISOLATED = 4, 8, 9, 33
-IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 3, 4, 8
+IFA_ADDRESS, IFA_LOCAL, IFA_LABEL, IFA_BROADCAST, IFA_FLAGS, IFA_PROTO = 1, 2, 3, 4, 8, 11
 RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_PREFSRC, RTA_TABLE = 1, 4, 5, 6, 7, 15
 NDA_DST, NDA_LLADDR, NDA_MASTER = 1, 2, 9
 FRA_DST, FRA_SRC, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 1, 2, 6, 10, 15, 16, 21
@@ -130,19 +130,21 @@ class Link:
     peer_index: int | None
     peer_nsid: int | None
     alias: str
+    group: int = 0
     vxlan: Vxlan | None = None
     port: BridgePort | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address of a link; ``flags`` are IFA_F_*."""
+    """An address of a link; ``flags`` are IFA_F_*, ``protocol`` says who made it (Linux 5.18 on, else 0)."""
 
     index: int
     ip: IPInterface
     scope: int
     label: str
     flags: int
+    protocol: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,7 @@ def decode_link(body: bytes) -> Link:
         peer_index=_u32_or_none(attrs, IFLA_LINK) if kind != "vxlan" else None,
         peer_nsid=nl.to_s32(attrs[IFLA_LINK_NETNSID]) if IFLA_LINK_NETNSID in attrs else None,
         alias=nl.to_string(attrs.get(IFLA_IFALIAS, b"")),
+        group=nl.to_u32(attrs[IFLA_GROUP]) if IFLA_GROUP in attrs else 0,
         vxlan=vxlan,
         port=port,
     )
@@ -269,6 +272,7 @@ def decode_address(body: bytes) -> Address:
         scope=scope,
         label=nl.to_string(attrs.get(IFA_LABEL, b"")),
         flags=nl.to_u32(attrs[IFA_FLAGS]) if IFA_FLAGS in attrs else flags,
+        protocol=attrs[IFA_PROTO][0] if IFA_PROTO in attrs else 0,
     )
 
 

@@ -9,7 +9,7 @@ from itertools import groupby
 from socket import AF_INET, AF_INET6
 
 from shoal.errors import Conflict, NotFound, ShoalError
-from shoal.kernel import changes, netns, nftables, sysctl
+from shoal.kernel import changes, netns, sysctl
 from shoal.kernel.netlink_socket import Change
 from shoal.kernel.records import Vxlan as VxlanParameters
 from shoal.network.handles import Handles
@@ -24,16 +24,14 @@ from shoal.network.items import (
     Neighbour,
     Route,
     Rule,
+    Stray,
     Sysctl,
     Table,
     Veth,
     Vxlan,
 )
+from shoal.network.marks import PROTOCOL, RULE_PRIORITY, nascent_group
 from shoal.network.plan import Add, Operation, Phase, Remove, Set, phase_of
-
-# Marks routes and rules as ours; rtnetlink.h leaves numbers above RTPROT_STATIC to whoever takes one.
-PROTOCOL = 83
-RULE_PRIORITY = 100
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,7 @@ def _apply_in(ns: str, batch: list[Operation], handles: Handles) -> list[Failure
             for failure in handles.netlink(ns).attempt([change for _, change in messages]):
                 operation = messages[failure.position][0]
                 if isinstance(operation, Add) and isinstance(failure.error, Conflict):
-                    with _noting(operation, failures):
-                        _make_anew(operation, failure.error, handles, open_files)
+                    failures.append(Failure(operation, _taken(operation, failure.error)))
                 elif not (isinstance(operation, Remove) and isinstance(failure.error, NotFound)):
                     failures.append(Failure(operation, failure.error))
         for operation in filter(_stands_alone, batch):
@@ -128,24 +125,16 @@ def _apply_in(ns: str, batch: list[Operation], handles: Handles) -> list[Failure
     return failures
 
 
-def _make_anew(operation: Operation, error: ShoalError, handles: Handles, open_files: ExitStack) -> None:
-    """Make a link whose name is taken by one that a crash left half made: down, without an owner or an address. Raises
-    Conflict for any other, which is somebody's."""
+def _taken(operation: Operation, error: ShoalError) -> ShoalError:
+    """Why a thing cannot be made that is there already."""
     item = operation.item
     if not isinstance(item, Bridge | Veth):
-        raise error
-    for _, ns, name in _ends([operation]):
-        netlink = handles.netlink(ns)
-        if (found := netlink.link(name)) is None:
-            continue
-        if found.up or found.alias or any(address.index == found.index for address in netlink.addresses()):
-            where = f"in {ns}" if ns else "on this machine"
-            raise Conflict(
-                f"{name} {where} is not ours: stop the engine that it belongs to, remove it with 'ip link del {name}' "
-                "if nobody needs it, or choose another name (shoald --bridge)"
-            ) from error
-        netlink.apply([changes.del_link(found.index)])
-    handles.netlink(item.ns).apply(_changes(operation, handles, open_files))
+        return error
+    where = f"in {item.ns}" if item.ns else "on this machine"
+    return Conflict(
+        f"{item.name} {where} is not ours: stop the engine that it belongs to, remove it with "
+        f"'ip link del {item.name}' if nobody needs it, or choose another name (shoald --bridge)"
+    )
 
 
 def _stands_alone(operation: Operation) -> bool:
@@ -181,9 +170,9 @@ def _apply_alone(operation: Operation, handles: Handles) -> None:
         case Set(), Namespace(name=name, alias=alias):
             handles.netlink(name).apply([changes.set_link("lo", up=True, alias=alias)])
         case Remove(), Table() as table:
-            handles.nft(table.ns).run(nftables.delete_table(table.family, table.name))
+            handles.tables.remove(table)
         case _, Table() as table:
-            handles.nft(table.ns).run(script(table))
+            handles.tables.write(table)
         case _, Sysctl(ns=ns, name=name, value=value):
             sysctl.write(handles.path(ns), name, value)
         case Add(), Vxlan() as vxlan:
@@ -198,14 +187,6 @@ def _is_unused(name: str, handles: Handles) -> bool:
     return len(links) == 1 and not links[0].up and not links[0].alias
 
 
-def script(table: Table) -> str:
-    """The nft script that puts a table in the place of whatever has its name, in one transaction."""
-    return (
-        f"{nftables.delete_table(table.family, table.name)}"
-        f'table {table.family} {table.name} {{\n\tcomment "{table.fingerprint}"\n{table.body}}}\n'
-    )
-
-
 def _changes(operation: Operation, handles: Handles, open_files: ExitStack) -> list[Change]:
     item = operation.item
     match operation, item:
@@ -213,6 +194,8 @@ def _changes(operation: Operation, handles: Handles, open_files: ExitStack) -> l
             return handles.reaper.cut_off(item.name)
         case Remove(), Bridge() | Vxlan():
             return [changes.del_link(item.name)]
+        case Remove(), Stray():
+            return [changes.set_link(item.name, master=0)]
         case Add(), Bridge() | Veth() | Vxlan():
             return [_new_link(item, handles, open_files)]
         case Set(), Bridge() | Veth() | Vxlan():
@@ -224,13 +207,14 @@ def _changes(operation: Operation, handles: Handles, open_files: ExitStack) -> l
 
 
 def _new_link(link: Item, handles: Handles, open_files: ExitStack) -> Change:
+    group = nascent_group(handles.owner)
     match link:
         case Bridge():
-            return changes.add_bridge(link.name, link.mac, link.mtu)
+            return changes.add_bridge(link.name, link.mac, link.mtu, group)
         case Veth():
             path = handles.path(link.peer_ns) or netns.HOST
             fd = open_files.enter_context(netns.opened(path))
-            return changes.add_veth(link.name, link.peer_name, mtu=link.mtu, mac=link.mac, peer_ns_fd=fd)
+            return changes.add_veth(link.name, link.peer_name, mtu=link.mtu, mac=link.mac, peer_ns_fd=fd, group=group)
         case _:
             raise AssertionError(link)
 
@@ -239,14 +223,15 @@ def _new_tunnel(vxlan: Vxlan, handles: Handles) -> None:
     parameters = VxlanParameters(vni=vxlan.vni, port=vxlan.port, proxy=True, l2miss=True, l3miss=True, learning=False)
     with netns.opened(handles.path(vxlan.ns) or netns.HOST) as fd:
         # Sent through the host's socket, so that the tunnel's packets go the host's way.
-        handles.netlink(HOST).apply([changes.add_vxlan(vxlan.name, parameters, mtu=vxlan.mtu, ns_fd=fd)])
+        group = nascent_group(handles.owner)
+        handles.netlink(HOST).apply([changes.add_vxlan(vxlan.name, parameters, mtu=vxlan.mtu, ns_fd=fd, group=group)])
 
 
 def _set_link(link: Bridge | Veth | Vxlan, handles: Handles) -> list[Change]:
     mac = None if isinstance(link, Vxlan) else link.mac
     master = None if isinstance(link, Bridge) else link.master
     number = None if isinstance(link, Bridge) else handles.netlink(link.ns).index(master) if master else 0
-    wanted = [changes.set_link(link.name, up=True, mtu=link.mtu, mac=mac, alias=link.alias, master=number)]
+    wanted = [changes.set_link(link.name, up=True, mtu=link.mtu, mac=mac, alias=link.alias, master=number, group=0)]
     if isinstance(link, Veth) and master:
         wanted.append(changes.set_bridge_port(link.name, isolated=link.isolated, hairpin=link.hairpin))
     if isinstance(link, Vxlan) and master:
@@ -261,7 +246,9 @@ def _entry(item: Item, handles: Handles, *, remove: bool) -> Change:
         case Address():
             address = ipaddress.ip_interface(item.address)
             index = netlink.index(item.link)
-            return changes.del_address(index, address) if remove else changes.add_address(index, address)
+            if remove:
+                return changes.del_address(index, address)
+            return changes.add_address(index, address, protocol=PROTOCOL)
         case Route():
             route = changes.route(
                 ipaddress.ip_network(item.dst),

@@ -1,6 +1,7 @@
 """Open sockets into the namespaces of this node. All of it belongs to the one thread that works on the kernel."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import closing
 from pathlib import Path
 
 from shoal.errors import NotFound
@@ -8,15 +9,21 @@ from shoal.kernel import netns
 from shoal.kernel.netlink import Netlink
 from shoal.kernel.nftables import Nftables
 from shoal.network.items import HOST
+from shoal.network.marks import is_ours
 from shoal.network.reaper import Reaper
+from shoal.network.tables import Tables
 
 
 class Handles:
-    """A netlink socket and an nft context a namespace, opened at their first use and kept."""
+    """A netlink socket and an nft context a namespace, opened at their first use and kept, for one owner's links."""
 
-    def __init__(self, base: Path = netns.BASE) -> None:
+    def __init__(self, owner: str, base: Path = netns.BASE) -> None:
+        self.owner = owner
         self.base = base
         self.reaper = Reaper()
+        self.tables = Tables(owner, self.nft)
+        # For whoever else keeps something open in a namespace, which lives as long as anything is.
+        self.on_forget: Callable[[str], None] = lambda ns: None
         self._inodes: dict[str, int] = {}
         self._netlink: dict[str, Netlink] = {}
         self._nft: dict[str, Nftables] = {}
@@ -39,13 +46,45 @@ class Handles:
             found = self._nft[ns] = Nftables.open(self.path(ns))
         return found
 
-    def keep_only(self, names: Iterable[str]) -> None:
-        """Close what is open in other namespaces than these and the host's, and in those of another's with a name
-        that one of ours had."""
+    @property
+    def entered(self) -> list[str]:
+        """The namespaces that something is open in."""
+        return list({**self._netlink, **self._nft})
+
+    def give_name_back(self, ns: str) -> bool:
+        """Name a namespace of ours again that has lost its name while something was open in it; whether it had. A name
+        that another has got meanwhile stays that one's, unless there is nothing in it yet."""
+        if ns not in self._netlink or self._is_same(ns):
+            return False
+        lo = self._netlink[ns].link("lo")
+        if lo is None or not is_ours(lo, self.owner):
+            return False
+        if netns.exists(ns, self.base):
+            with closing(Netlink.open(self.path(ns))) as other:
+                links = other.links()
+            if len(links) > 1 or any(link.up or link.alias for link in links):
+                return False
+            netns.delete(ns, self.base)
+        with self._netlink[ns].namespace() as fd:
+            netns.give_name(fd, ns, self.base)
+        return True
+
+    def keep_only(self, names: Iterable[str], nameless: Collection[str]) -> None:
+        """Close what is open in other namespaces than these, the host's and those ``nameless`` that will get their
+        names back; and in those of another's with a name that one of ours had."""
         present = {HOST, *names}
         for ns in {*self._netlink, *self._nft}:
-            if ns not in present or not self._is_same(ns):
+            is_lost = not self._is_same(ns) if ns in present else ns not in nameless
+            if is_lost:
                 self.forget(ns)
+
+    def inode(self, ns: str) -> int | None:
+        """What tells the namespace that is open under a name from any other; ``None`` for the host's."""
+        return self._inodes.get(ns)
+
+    def is_named(self, ns: str) -> bool:
+        """Whether a namespace in which something is open still has its name."""
+        return ns not in self._inodes or self._is_same(ns)
 
     def _is_same(self, ns: str) -> bool:
         path = self.path(ns)
@@ -61,6 +100,8 @@ class Handles:
     def forget(self, ns: str) -> None:
         """Close what is open in a namespace; what is open keeps it alive."""
         self._inodes.pop(ns, None)
+        self.tables.forget(ns)
+        self.on_forget(ns)
         for handles in (self._netlink, self._nft):
             if (handle := handles.pop(ns, None)) is not None:
                 handle.close()

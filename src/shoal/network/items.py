@@ -86,6 +86,19 @@ class Vxlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Stray:
+    """Somebody else's link that is plugged into a bridge of ours. No description has one: it is unplugged, no more."""
+
+    ns: str
+    name: str
+    master: str
+
+    @property
+    def key(self) -> Key:
+        return ("stray", self.ns, self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Address:
     """``10.0.0.1/24`` on a link."""
 
@@ -191,7 +204,7 @@ class Sysctl:
 
 
 Link: TypeAlias = Bridge | Veth | Vxlan
-Item: TypeAlias = Namespace | Link | Address | Route | Rule | Neighbour | FdbEntry | Table | Sysctl
+Item: TypeAlias = Namespace | Link | Stray | Address | Route | Rule | Neighbour | FdbEntry | Table | Sysctl
 
 
 def table(ns: str, family: str, name: str, body: str) -> Table:

@@ -20,6 +20,7 @@ from shoal.network.items import (
     Neighbour,
     Route,
     Rule,
+    Stray,
     Sysctl,
     Table,
     Veth,
@@ -121,6 +122,8 @@ class _Loss:
         """Whether the item goes with something else."""
         if item.ns in self.spaces:
             return True
+        if isinstance(item, Stray):
+            return ("link", item.ns, item.master) in self.links
         if not isinstance(item, Address | Route | Neighbour | FdbEntry | Sysctl) or item.link is None:
             return False
         link = ("link", item.ns, item.link)

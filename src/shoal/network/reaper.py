@@ -58,6 +58,12 @@ class Reaper:
             jobs = {self._pending[end] for end in ends if end in self._pending}
         wait(jobs)
 
+    @property
+    def pending(self) -> set[Key]:
+        """The ends that are still to go, or may be: not there any more, for whoever looks."""
+        with self._lock:
+            return set(self._pending)
+
     def wait(self) -> None:
         """Return when everything is removed."""
         with self._lock:

@@ -1,13 +1,14 @@
 """The one door to the kernel's network: it is told what the node wants and makes it so.
 
 All of it runs on one thread of its own. What was applied is remembered, so that a change of one part is compared with
-that part alone; where the kernel turns out to be otherwise, everything is read back and planned anew.
+that part alone; where the kernel turns out to be otherwise, everything is read back and planned anew. What somebody
+else does to it is heard of, and mended.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +18,13 @@ from shoal.kernel import netns
 from shoal.network.apply import Failure, apply
 from shoal.network.describe import describe, parts
 from shoal.network.handles import Handles
-from shoal.network.items import Item, Key, Sysctl
+from shoal.network.items import Item, Key, Namespace, Sysctl, satisfies
 from shoal.network.node import NodeNetwork
-from shoal.network.observe import observe
+from shoal.network.observe import observe, read_sysctls
 from shoal.network.plan import Operation, by_key, plan
 from shoal.network.plan import describe as in_words
+from shoal.network.repairs import Repair, repairs
+from shoal.network.watch import Watch
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -34,13 +37,19 @@ class Reconciler:
     """Keeps the kernel's network as the node wants it. Methods may be awaited from any number of tasks."""
 
     def __init__(self, *, owner: str, base: Path = netns.BASE) -> None:
-        self._owner = owner
-        self._handles = Handles(base)
+        self._handles = Handles(owner, base)
+        self._watch = Watch(self._handles)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="network")
         self._wanted: dict[str, dict[Key, Item]] = {}
         # What the kernel has, as far as it was left so; nothing can be said before the first look, and after a failure.
         self._observed: dict[Key, Item] = {}
         self._is_known = False
+        # How often the kernel was read back, for whoever wants to know what that costs.
+        self.looks = 0
+
+    def fileno(self) -> int:
+        """Readable when something has happened that :meth:`mend` should look into."""
+        return self._watch.fileno()
 
     async def start(self, node: NodeNetwork) -> None:
         """Take over what is there already, whoever made it, and bring it to what ``node`` wants. Raises as apply."""
@@ -58,13 +67,22 @@ class Reconciler:
         names = list(changed)
         await self._run(lambda: self._apply(node, names))
 
-    async def repair(self) -> list[str]:
+    async def mend(self) -> list[Repair]:
+        """Look where the kernel says that something has happened, bring that to what is wanted, and say what was
+        otherwise. Raises as apply."""
+        return await self._run(self._mend)
+
+    async def mend_settings(self) -> list[Repair]:
+        """The same for the sysctls, of whose changes the kernel says nothing."""
+        return await self._run(self._mend_settings)
+
+    async def repair(self) -> list[Repair]:
         """Read everything back, mend what is not as wanted, and say what that was. Raises as apply."""
-        return await self._run(lambda: [in_words(operation) for operation in self._synchronise()])
+        return await self._run(self._synchronise)
 
     async def observe(self) -> dict[Key, Item]:
         """What the kernel has of ours, read now."""
-        return await self._run(lambda: observe(self._owner, self._handles, self._sysctls()))
+        return await self._run(lambda: observe(self._handles, self._all_wanted()))
 
     async def run(self, work: Callable[[Handles], T]) -> T:
         """Other reading on the same thread, through the same handles."""
@@ -76,14 +94,18 @@ class Reconciler:
 
     async def close(self) -> None:
         """Finish what is begun and let go of all sockets; the kernel's network stays as it is."""
-        await self._run(self._handles.close)
+        await self._run(self._close)
         self._thread.shutdown()
+
+    def _close(self) -> None:
+        self._watch.close()
+        self._handles.close()
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _sysctls(self) -> list[Sysctl]:
-        return [item for items in self._wanted.values() for item in items.values() if isinstance(item, Sysctl)]
+    def _all_wanted(self) -> dict[Key, Item]:
+        return {key: item for items in self._wanted.values() for key, item in items.items()}
 
     def _apply(self, node: NodeNetwork, changed: list[str]) -> None:
         before: dict[Key, Item] = {}
@@ -93,40 +115,70 @@ class Reconciler:
             if items := by_key(describe(node, part)):
                 self._wanted[part] = items
                 wanted |= items
-        if self._is_known:
-            scope = {key: self._observed[key] for key in {**before, **wanted} if key in self._observed}
-            operations = plan(wanted, scope)
-            failures = self._carry_out(operations)
-            if not failures:
-                for key in scope:
-                    self._observed.pop(key, None)
-                self._observed |= wanted
-                return
-            _log.info("the kernel is not as it was left, reading it back: %s", _first(failures))
-        self._synchronise({*before, *wanted})
+        for key in before.keys() - wanted.keys():
+            if isinstance(item := before[key], Namespace):
+                self._watch.forget(item.name)
+        if not self._is_known or not self._apply_difference(before, wanted):
+            self._synchronise({*before, *wanted})
+        self._watch.follow(wanted.values())
 
-    def _synchronise(self, concerning: set[Key] | None = None) -> list[Operation]:
-        """Read everything back and make it as wanted; what was to be done for that. Raises for what is refused of
-        ``concerning``, or of anything where that is None."""
-        done: list[Operation] = []
+    def _apply_difference(self, before: dict[Key, Item], wanted: dict[Key, Item]) -> bool:
+        """Go by what was left the last time; whether that was right."""
+        scope = {key: self._observed[key] for key in {**before, **wanted} if key in self._observed}
+        failures = self._carry_out(plan(wanted, scope))
+        if failures:
+            _log.info("the kernel is not as it was left, reading it back: %s", _first(failures))
+            return False
+        for key in scope:
+            self._observed.pop(key, None)
+        self._observed |= wanted
+        return True
+
+    def _mend(self) -> list[Repair]:
+        wanted = self._all_wanted()
+        suspects = self._watch.hear(wanted)
+        return self._synchronise(only=suspects) if suspects else []
+
+    def _mend_settings(self) -> list[Repair]:
+        settings = [item for item in self._all_wanted().values() if isinstance(item, Sysctl)]
+        found = by_key(read_sysctls(settings, self._handles))
+        suspects = {item.ns for item in settings if not satisfies(item, found.get(item.key))}
+        return self._synchronise(only=suspects) if suspects else []
+
+    def _synchronise(self, concerning: set[Key] | None = None, *, only: Collection[str] | None = None) -> list[Repair]:
+        """Read everything back, or what is in these namespaces ``only``, and make it as wanted; what was otherwise.
+        Raises for what is refused of ``concerning``, or of anything where that is None."""
+        done: dict[Key, Repair] = {}
+        if not self._is_known:
+            only = None
         for pause in _PAUSES:
-            self._observed = observe(self._owner, self._handles, self._sysctls())
-            wanted = {key: item for items in self._wanted.values() for key, item in items.items()}
-            operations = plan(wanted, self._observed)
-            done += [operation for operation in operations if operation not in done]
+            wanted = self._all_wanted()
+            renamed = self._give_names_back(wanted)
+            here = wanted if only is None else {key: item for key, item in wanted.items() if item.ns in only}
+            self.looks += 1
+            found = observe(self._handles, wanted, only)
+            operations = plan(here, found)
+            done = {**repairs(operations, found), **renamed, **done}
             failures = self._carry_out(operations)
             if not failures:
-                self._observed = wanted
+                kept = {} if only is None else {k: item for k, item in self._observed.items() if item.ns not in only}
+                self._observed = {**kept, **here}
                 self._is_known = True
-                return done
+                self._watch.follow(here.values())
+                return list(done.values())
             self._is_known = False
             mine = [f for f in failures if concerning is None or f.operation.item.key in concerning]
             if not mine:
                 _log.warning("a part of the network cannot be set up: %s", _first(failures))
-                return done
+                return list(done.values())
             failures = mine
             time.sleep(pause)
         raise Internal(f"the network could not be set up: {_first(failures)}") from failures[0].error
+
+    def _give_names_back(self, wanted: dict[Key, Item]) -> dict[Key, Repair]:
+        spaces = [item for item in wanted.values() if isinstance(item, Namespace)]
+        nameless = [item for item in spaces if self._handles.give_name_back(item.name)]
+        return {item.key: Repair(item.key, "its name was gone") for item in nameless}
 
     def _carry_out(self, operations: list[Operation]) -> list[Failure]:
         for operation in operations:

@@ -19,9 +19,9 @@ def gauge(name: str, text: str, value: float, **labels: str) -> Metric:
     return Metric(name, text, "gauge", {tuple(labels.items()): value})
 
 
-def by_label(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
-    """A gauge with a value for each value of one label."""
-    return Metric(name, text, "gauge", {((label, key),): value for key, value in values.items()})
+def by_label(name: str, text: str, label: str, values: Mapping[str, float], *, kind: str = "gauge") -> Metric:
+    """A gauge (or a ``kind`` counter) with a value for each value of one label."""
+    return Metric(name, text, kind, {((label, key),): value for key, value in values.items()})
 
 
 def render(metrics: Iterable[Metric]) -> str:

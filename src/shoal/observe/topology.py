@@ -1,35 +1,35 @@
 """The node's network, read back from the kernel: the host's namespace and ours."""
 
-from shoal.kernel import records
+from shoal.kernel import netns, records
 from shoal.kernel.records import TABLE_MAIN
-from shoal.network.apply import PROTOCOL
 from shoal.network.handles import Handles
 from shoal.network.items import HOST
+from shoal.network.marks import PROTOCOL
 from shoal.network.observe import Peers, our_namespaces
 from shoal.network.reconciler import Reconciler
 from shoal.observe.draw import draw
 from shoal.observe.graph import DefaultRoute, Interface, Namespace, Peer, Topology, Tunnel
 
 
-async def read_topology(reconciler: Reconciler, owner: str) -> Topology:
+async def read_topology(reconciler: Reconciler) -> Topology:
     """All that the kernel has now: the host first, then our namespaces by name. Raises what ``kernel`` raises."""
-    namespaces = await reconciler.run(lambda handles: read_namespaces(owner, handles))
+    namespaces = await reconciler.run(read_namespaces)
     return Topology(text=draw(namespaces), namespaces=namespaces)
 
 
-def read_namespaces(owner: str, handles: Handles) -> list[Namespace]:
+def read_namespaces(handles: Handles) -> list[Namespace]:
     """The graph; to be called where ``handles`` belong."""
     handles.reaper.wait()  # or ends would be shown that are about to go
-    return _Reading(owner, handles).namespaces()
+    return _Reading(handles).namespaces()
 
 
 class _Reading:
     """All links and addresses of one moment, from which one end of a pair finds the other."""
 
-    def __init__(self, owner: str, handles: Handles) -> None:
-        self._owner = owner
+    def __init__(self, handles: Handles) -> None:
+        self._owner = handles.owner
         self._handles = handles
-        self._spaces = {HOST: "", **our_namespaces(owner, handles)}
+        self._spaces = {HOST: "", **our_namespaces(handles, netns.list_names(handles.base))}
         self._links = {ns: handles.netlink(ns).links() for ns in self._spaces}
         self._addresses = {ns: _addresses(ns, handles) for ns in self._spaces}
         self._peers = Peers(self._links, handles)

@@ -34,7 +34,7 @@ async def observed() -> Topology:
     try:
         await reconciler.start(node)
         await reconciler.apply(node, [overlay_part(NGINX)])
-        return await read_topology(reconciler, "shoal")
+        return await read_topology(reconciler)
     finally:
         await reconciler.close()
 

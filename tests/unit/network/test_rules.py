@@ -12,9 +12,9 @@ from tests.fakes.machine import own_machine
 from tests.fakes.node_networks import node_networks
 
 from shoal.network import rules
-from shoal.network.apply import script
 from shoal.network.items import Table, table
 from shoal.network.node import INGRESS_SANDBOX, NodeNetwork, Publication, VirtualService
+from shoal.network.tables import script
 
 
 @pytest.fixture
