@@ -14,6 +14,8 @@ BUILD_PROGRAMS="containerd:containerd runc:runc nft:nftables ip:iproute2 brctl:b
   sysctl:procps"
 DEV_PROGRAMS="docker-registry:docker-registry busybox:busybox-static dig:bind9-dnsutils"
 BENCH_PROGRAMS="dockerd:docker.io iptables:iptables"
+# Debian's own client, 20.10 in Debian 12: the tests hold it to work beside the one on PATH.
+DEBIAN_CLIENT=build/debian/docker
 # The services that these packages bring.
 UNITS="containerd.service docker.service docker.socket docker-registry.service"
 POLICY=/usr/sbin/policy-rc.d
@@ -88,6 +90,39 @@ docker_package() {
   if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli; else echo docker.io; fi
 }
 
+# Debian's client as a file of this checkout: the installed one, else out of its package, which is not installed for it:
+# that would bring a daemon, and a second client on PATH.
+debian_client() {
+  local package
+  [ ! -x "$DEBIAN_CLIENT" ] || return 0
+  mkdir -p "${DEBIAN_CLIENT%/*}"
+  if dpkg-query -S /usr/bin/docker 2>/dev/null | grep -qE '^docker(\.io|-cli): '; then
+    ln -sfn /usr/bin/docker "$DEBIAN_CLIENT"
+    return
+  fi
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+    die "the tests need Debian's docker client, and there is no apt-get here: put a docker 20.10 at $DEBIAN_CLIENT"
+  package=$(docker_package)
+  say "fetching the client of $package to $DEBIAN_CLIENT"
+  unpack_client "$package" || { apt-get -qq update && unpack_client "$package"; } ||
+    die "cannot fetch $package, whose docker client the tests need: let this machine reach Debian's archive once, or" \
+      "put a docker 20.10 at $DEBIAN_CLIENT"
+}
+
+# The client alone comes into its place, and whole.
+unpack_client() {
+  local work deb
+  rm -rf "${DEBIAN_CLIENT%/*}"/work.*
+  work=$(mktemp -d "${DEBIAN_CLIENT%/*}/work.XXXXXX")
+  # apt's own user can't write here; apt would say so, and go on as root.
+  if (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "$1") && deb=$(echo "$work"/*.deb) &&
+    dpkg-deb -x "$deb" "$work/tree"; then
+    mv -f "$work/tree/usr/bin/docker" "$DEBIAN_CLIENT"
+  fi
+  rm -rf "$work"
+  [ -x "$DEBIAN_CLIENT" ]
+}
+
 usable_python() {
   "$1" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 }
@@ -147,6 +182,7 @@ build)
   ;;
 dev)
   apt_install $(missing $BUILD_PROGRAMS $DEV_PROGRAMS) $(command -v docker >/dev/null || docker_package)
+  debian_client
   pip_install .built-dev '.[dev]'
   ;;
 bench)

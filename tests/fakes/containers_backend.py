@@ -86,6 +86,9 @@ class FakeContainers:
     def list(self) -> Sequence[Container]:
         return self.containers
 
+    def execs_of(self, container_id: str) -> Sequence[str]:
+        return list(self.execs)
+
     async def create(
         self,
         name: str | None,

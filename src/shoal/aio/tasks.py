@@ -36,9 +36,12 @@ async def cancel(*tasks: "asyncio.Task[Any] | None") -> None:
 async def carry_through(coro: Coroutine[Any, Any, T], *, name: str) -> T:
     """Await ``coro`` to its end even if the caller is cancelled meanwhile, however often; only then is the caller.
 
-    For what must not be left half done: a commit, the start of a process.
+    For what must not be left half done: a commit, the start of a process. What it raises is the caller's to deal with,
+    and logged only where the caller, cancelled, does not get it.
     """
-    task = spawn(coro, name=name)
+    task = asyncio.get_running_loop().create_task(coro, name=name)
+    _running.add(task)
+    task.add_done_callback(_running.discard)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
@@ -46,5 +49,6 @@ async def carry_through(coro: Coroutine[Any, Any, T], *, name: str) -> T:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
+        _done(task)
         raise cancelled
     return await task

@@ -59,6 +59,10 @@ class ContainerBackend(Protocol):
         """Every container, the newest first."""
         ...
 
+    def execs_of(self, container_id: str) -> Sequence[str]:
+        """The ids of the execs in a container that have not ended."""
+        ...
+
     async def start(self, ref: str) -> None: ...
 
     async def stop(self, ref: str, *, timeout: int | None, signal: str | None) -> None:

@@ -34,9 +34,14 @@ def select(
     found = [
         container
         for container in ordered
-        if (everything or container.is_running) and all(test(container) for test in tests)
+        if (everything or _is_up(container)) and all(test(container) for test in tests)
     ]
     return found[:limit] if limit > 0 else found
+
+
+def _is_up(container: Container) -> bool:
+    """Whether it is listed without being asked for: it runs, or is about to by its restart policy."""
+    return container.is_running or container.state.restarting
 
 
 def _check(filters: Filters) -> None:

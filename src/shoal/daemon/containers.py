@@ -31,6 +31,9 @@ class ContainerParts:
     def list(self) -> Sequence[Container]:
         return self._engine.records.all()
 
+    def execs_of(self, container_id: str) -> Sequence[str]:
+        return self._engine.execs.execs_of(container_id)
+
     async def start(self, ref: str) -> None:
         await self._engine.lifecycle.start(ref)
 

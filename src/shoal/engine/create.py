@@ -102,19 +102,20 @@ def _check_log(log: LogConfig) -> None:
 
 
 def published(config: ContainerConfig, host: HostConfig) -> list[PublishedPort]:
-    """The host's ports that the container wants; 0 is any. Raises InvalidArgument."""
+    """The host's ports that the container wants; 0 is any. Ranges come last, so that none takes a port that is wanted by
+    its number. Raises InvalidArgument."""
     ports: list[PublishedPort] = []
     for text, bindings in (host.port_bindings or {}).items():
         number, protocol = parse_port(text)
         for binding in bindings or []:
-            wanted = binding.host_port.partition("-")[0]
-            if wanted and not (wanted.isdecimal() and int(wanted) < 65536):
-                raise InvalidArgument(f"invalid port specification: {binding.host_port!r}")
+            first, last = _range(binding.host_port)
             host_ip = "" if binding.host_ip in ("", "0.0.0.0", "::") else binding.host_ip
             if host_ip and not is_address(host_ip):
                 raise InvalidArgument(f"invalid IP address: {host_ip}")
             ports.append(
-                PublishedPort(protocol=protocol, container_port=number, host_port=int(wanted or 0), host_ip=host_ip)
+                PublishedPort(
+                    protocol=protocol, container_port=number, host_port=first, host_ip=host_ip, last_host_port=last
+                )
             )
     if host.publish_all_ports:
         named = {(port.protocol, port.container_port) for port in ports}
@@ -122,7 +123,17 @@ def published(config: ContainerConfig, host: HostConfig) -> list[PublishedPort]:
             number, protocol = parse_port(text)
             if (protocol, number) not in named:
                 ports.append(PublishedPort(protocol=protocol, container_port=number, host_port=0))
-    return ports
+    return sorted(ports, key=lambda port: bool(port.last_host_port))
+
+
+def _range(text: str) -> tuple[int, int]:
+    """``8080`` as (8080, 0), ``8080-8090`` as (8080, 8090), nothing as (0, 0). Raises InvalidArgument."""
+    first, dash, last = text.partition("-")
+    numbers = [int(number) for number in (first, last) if number.isdecimal()]
+    is_right = len(numbers) == 2 and 0 < numbers[0] <= numbers[1] if dash else bool(numbers) or not text
+    if not is_right or max(numbers, default=0) > 65535:
+        raise InvalidArgument(f"invalid port specification: {text!r}")
+    return (numbers[0] if numbers else 0), (numbers[1] if dash and numbers[1] > numbers[0] else 0)
 
 
 def parse_port(text: str) -> tuple[int, str]:

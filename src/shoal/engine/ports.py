@@ -1,7 +1,9 @@
 """Published ports of this node: who has which, and which one is free when none was named."""
 
 import socket
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+
+from msgspec.structs import replace
 
 from shoal.errors import Conflict
 from shoal.objects.container import PublishedPort
@@ -20,9 +22,9 @@ class HostPorts:
         """Protocol and number of the swarm's ports, which every node has on all of its addresses."""
 
     def take(self, owner: str, wanted: Iterable[PublishedPort]) -> list[PublishedPort]:
-        """Reserve ports for ``owner``, choosing a number where it is 0; all of them or none.
+        """Reserve ports for ``owner``, choosing a number where it is 0 or a range; all of them or none.
 
-        :raises Conflict: one is taken, by us or by another process, in Docker's words.
+        :raises Conflict: one, or all of a range, is taken, by us or by another process, in Docker's words.
         """
         got: list[PublishedPort] = []
         try:
@@ -46,6 +48,8 @@ class HostPorts:
                 del self._taken[key]
 
     def _take(self, owner: str, port: PublishedPort) -> PublishedPort:
+        if port.last_host_port:
+            return self._take_first(owner, port, range(port.host_port, port.last_host_port + 1))
         if port.host_port:
             if not self._is_free(port):
                 raise Conflict(
@@ -54,11 +58,18 @@ class HostPorts:
             _check_bind(port)
             self.mark(owner, [port])
             return port
+        return self._take_first(owner, port, self._dynamic())
+
+    def _dynamic(self) -> Iterator[int]:
+        """Every number of the dynamic range once, from where the last search ended."""
         for _ in _DYNAMIC:
-            chosen = PublishedPort(
-                protocol=port.protocol, container_port=port.container_port, host_port=self._next, host_ip=port.host_ip
-            )
-            self._next = self._next + 1 if self._next + 1 in _DYNAMIC else _DYNAMIC.start
+            number = self._next
+            self._next = number + 1 if number + 1 in _DYNAMIC else _DYNAMIC.start
+            yield number
+
+    def _take_first(self, owner: str, port: PublishedPort, numbers: Iterable[int]) -> PublishedPort:
+        for number in numbers:
+            chosen = replace(port, host_port=number, last_host_port=0)
             if self._is_free(chosen) and _can_bind(chosen):
                 self.mark(owner, [chosen])
                 return chosen

@@ -243,12 +243,14 @@ class Endpoint(Object, frozen=True):
 
 
 class PublishedPort(Object, frozen=True):
-    """A port of the host that leads to this container; ``host_ip`` may be empty: every address."""
+    """A port of the host that leads to this container; ``host_ip`` may be empty: every address. One that is only wanted
+    may be any from ``host_port`` to ``last_host_port``, where that is not 0."""
 
     protocol: str
     container_port: int
     host_port: int
     host_ip: str = ""
+    last_host_port: int = 0
 
 
 class Sandbox(Object, frozen=True):

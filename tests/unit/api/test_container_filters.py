@@ -93,6 +93,12 @@ def test_filters(filters: dict[str, str], expected: list[str]) -> None:
     assert names(**filters) == expected
 
 
+def test_one_that_is_about_to_be_restarted_is_listed() -> None:
+    waiting = container(name="again", state=replace(EXITED, status="restarting", restarting=True))
+    (found,) = select([OLDEST, waiting], Filters({}), all_states=False, limit=0, find=find)
+    assert found.name == "again"
+
+
 def test_status_shows_what_does_not_run_without_all() -> None:
     assert names(all_states=False, status="exited") == ["oldest"]
     assert names(all_states=False, exited="3") == []

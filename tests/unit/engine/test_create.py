@@ -53,9 +53,18 @@ def test_ports() -> None:
     for binding in (PortBinding(host_port="65536"), PortBinding(host_port="x"), PortBinding(host_ip="localhost")):
         with pytest.raises(InvalidArgument):
             published(ContainerConfig(), HostConfig(port_bindings={"80/tcp": [binding]}))
+    for text in ("8090-8080", "8080-", "-8080", "0-8080", "8080-65536", "1-2-3"):
+        with pytest.raises(InvalidArgument, match=f"invalid port specification: '{text}'"):
+            published(ContainerConfig(), HostConfig(port_bindings={"80/tcp": [PortBinding(host_port=text)]}))
     for text in ("0/tcp", "65536", "80/icmp", "x", "80/tcp/udp"):
         with pytest.raises(InvalidArgument, match="invalid port specification"):
             parse_port(text)
+
+
+def test_a_range_of_ports_leaves_the_named_ones_alone() -> None:
+    bindings = {"80/tcp": [PortBinding(host_port="8080-8090")], "81/tcp": [PortBinding(host_port="8080-8080")]}
+    found = published(ContainerConfig(), HostConfig(port_bindings=bindings))
+    assert [(p.container_port, p.host_port, p.last_host_port) for p in found] == [(81, 8080, 0), (80, 8080, 8090)]
 
 
 def test_the_image_fills_in_what_the_user_leaves_out() -> None:

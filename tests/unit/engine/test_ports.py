@@ -82,6 +82,29 @@ def test_docker_words() -> None:
     ports.take("b", [a_port(21812)])
 
 
+def test_a_range_gives_its_first_free_port() -> None:
+    ports = HostPorts()
+    wanted = PublishedPort(protocol="udp", container_port=80, host_port=21831, last_host_port=21833)
+    ports.take("a", [a_port(21832)])
+    got = [ports.take(owner, [wanted])[0] for owner in ("b", "c")]
+    assert got == [a_port(21831), a_port(21833)]
+    with pytest.raises(Conflict, match="all ports are allocated"):
+        ports.take("d", [wanted])
+    ports.release("b")
+    assert ports.take("d", [wanted]) == [a_port(21831)]
+
+
+def test_a_range_passes_over_what_another_process_has() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        number = other.getsockname()[1]
+        first = PublishedPort(
+            protocol="tcp", container_port=80, host_port=number, host_ip="127.0.0.1", last_host_port=number + 40
+        )
+        assert HostPorts().take("a", [first])[0].host_port > number
+
+
 def test_another_process_has_it() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -123,7 +123,8 @@ class _Containers:
     async def inspect(self, request: web.Request) -> web.Response:
         container = self._backend.get(request.match_info["id"])
         sizes = await self._backend.disk_usage(container.id) if query_bool(request, "size") else None
-        return json_response(inspect(container, version=version_of(request), sizes=sizes))
+        execs = self._backend.execs_of(container.id)
+        return json_response(inspect(container, version=version_of(request), sizes=sizes, execs=execs))
 
     async def top(self, request: web.Request) -> web.Response:
         titles, processes = await self._backend.top(request.match_info["id"], query_text(request, "ps_args", "-ef"))

@@ -125,7 +125,7 @@ class ContainerInspect(Pascal, frozen=True, kw_only=True):
     mount_label: str = ""
     process_label: str = ""
     app_armor_profile: str = ""
-    exec_ids: None = msgspec.field(default=None, name="ExecIDs")
+    exec_ids: list[str] | None = msgspec.field(name="ExecIDs")
     host_config: dict[str, Any]
     graph_driver: GraphDriver = GraphDriver()
     size_rw: int | msgspec.UnsetType = msgspec.UNSET
@@ -192,9 +192,9 @@ def summary(container: Container, *, now: datetime, sizes: tuple[int, int] | Non
 
 
 def inspect(
-    container: Container, *, version: tuple[int, int], sizes: tuple[int, int] | None = None
+    container: Container, *, version: tuple[int, int], sizes: tuple[int, int] | None = None, execs: Iterable[str] = ()
 ) -> ContainerInspect:
-    """All about the container, as clients of that API version expect it."""
+    """All about the container, as clients of that API version expect it; ``execs`` are those that have not ended."""
     folder = posixpath.dirname(container.log_path)
     state = msgspec.to_builtins(container.state)
     if container.state.health is None:
@@ -212,6 +212,7 @@ def inspect(
         log_path=container.log_path,
         name=f"/{container.name}",
         restart_count=container.restart_count,
+        exec_ids=list(execs) or None,
         host_config=_without(_FOREIGN_HOST | msgspec.to_builtins(container.host_config), _OPTIONAL_HOST)
         | {"PortBindings": msgspec.to_builtins(container.host_config.port_bindings or {})},
         size_rw=sizes[0] if sizes else msgspec.UNSET,

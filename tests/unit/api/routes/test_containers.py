@@ -14,6 +14,7 @@ from tests.fakes.containers_backend import FakeContainers
 
 from shoal.api.routes.containers import routes
 from shoal.objects.container import HostConfig, PortBinding
+from shoal.objects.exec import ExecConfig
 from shoal.objects.update import UpdateConfig
 
 
@@ -38,6 +39,18 @@ def test_list_shows_the_running_ones_unless_all_are_asked_for() -> None:
         assert len(await names("limit=1")) == 1
         assert await names('filters={"status":["exited"]}') == ["/bb"]
         assert await names('filters={"name":{"^/aa$":true}}') == ["/aa"]
+
+    run(scenario)
+
+
+def test_inspect_tells_the_execs_that_have_not_ended() -> None:
+    async def scenario(client: Any, backend: FakeContainers) -> None:
+        async def execs() -> object:
+            return (await (await client.get("/containers/aa/json")).json())["ExecIDs"]
+
+        assert await execs() is None
+        backend.execs["e" * 64] = ExecConfig()
+        assert await execs() == ["e" * 64]
 
     run(scenario)
 
