@@ -53,7 +53,8 @@ class Ran:
 
 
 class Machine:
-    """A box with an engine. ``address`` is the box's own, ``neighbour_address`` that of the other host."""
+    """A box with an engine. ``address`` is the box's own, ``neighbour_address`` that of the other host; ``client`` is
+    the docker that is run, on PATH or with its own."""
 
     address = ADDRESS
     neighbour = NEIGHBOUR
@@ -62,6 +63,7 @@ class Machine:
     def __init__(self, folder: Path, *, flags: Sequence[str] = ()) -> None:
         self.folder = folder
         self.box = Box()
+        self.client = "docker"
         self.shoald = Shoald(folder / "engine", self.box.enter, flags=flags, cgroup_parent=f"/shoal-{folder.name}")
         self._bare: dict[str, list[str]] = {}
 
@@ -98,7 +100,7 @@ class Machine:
 
     def docker(self, *words: str, check: bool = True, input: str | None = None, timeout: float = 60) -> Ran:
         """Run the real client. With ``check``, an error fails the test."""
-        return self._client(["docker", *words], check=check, input=input, timeout=timeout)
+        return self._client([self.client, *words], check=check, input=input, timeout=timeout)
 
     def shoal(self, *words: str, check: bool = True, input: str | None = None, timeout: float = 60) -> Ran:
         """Run our own."""
@@ -134,7 +136,7 @@ class Machine:
     def typed(self, *words: str, send: str, until: str, timeout: float = 20) -> str:
         """Run ``docker`` at a terminal, type ``send`` into it, and give what it has shown once ``until`` was."""
         controller, terminal = pty.openpty()
-        process = self.spawn("docker", *words, stdin=terminal, stdout=terminal, stderr=terminal)
+        process = self.spawn(self.client, *words, stdin=terminal, stdout=terminal, stderr=terminal)
         os.close(terminal)
         shown = b""
         deadline = time.monotonic() + timeout

@@ -1,7 +1,7 @@
 """Which images ``GET /images/json`` lists: its filters, as pure tests of an image."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from shoal.api.filters import Filters
@@ -17,7 +17,7 @@ def select(
 ) -> list[ImageRecord]:
     """Those that pass; ``before`` and ``since`` are the images that those filters name. Raises InvalidArgument."""
     dangling = filters.boolean("dangling") if filters.get("dangling") else None
-    patterns = [_pattern(text) for text in filters.get("reference")]
+    is_meant = names(filters)
     return [
         image
         for image in images
@@ -25,17 +25,19 @@ def select(
         and filters.allows_labels(image.run_config.labels)
         and all(_created(image) < _created(other) for other in before)
         and all(_created(image) > _created(other) for other in since)
-        and (not patterns or any(_has_name(image, pattern) for pattern in patterns))
+        and (not filters.get("reference") or any(is_meant(name) for name in (*image.tags, *image.digests)))
     ]
+
+
+def names(filters: Filters) -> Callable[[str], bool]:
+    """Whether a name, with its tag or without it, is one that ``reference`` asks for: an image is listed with no other.
+    Without that filter, all are."""
+    patterns = [_pattern(text) for text in filters.get("reference")]
+    return lambda name: not patterns or any(p.fullmatch(text) for p in patterns for text in (name, _repository(name)))
 
 
 def _created(image: ImageRecord) -> int:
     return unix(image.config.created)
-
-
-def _has_name(image: ImageRecord, pattern: re.Pattern[str]) -> bool:
-    """With its tag or without it."""
-    return any(pattern.fullmatch(text) for name in (*image.tags, *image.digests) for text in (name, _repository(name)))
 
 
 def _repository(name: str) -> str:

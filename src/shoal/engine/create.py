@@ -102,8 +102,8 @@ def _check_log(log: LogConfig) -> None:
 
 
 def published(config: ContainerConfig, host: HostConfig) -> list[PublishedPort]:
-    """The host's ports that the container wants; 0 is any. Ranges come last, so that none takes a port that is wanted by
-    its number. Raises InvalidArgument."""
+    """The host's ports that the container wants; 0 is any. Ranges come last, so that none takes a port that is wanted
+    by its number. Raises InvalidArgument."""
     ports: list[PublishedPort] = []
     for text, bindings in (host.port_bindings or {}).items():
         number, protocol = parse_port(text)

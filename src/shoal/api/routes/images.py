@@ -8,7 +8,7 @@ from aiohttp import web
 from shoal import errors
 from shoal.api.backends_containers import ImageBackend, Report
 from shoal.api.filters import filters_of
-from shoal.api.image_filters import ACCEPTED, PRUNE, select
+from shoal.api.image_filters import ACCEPTED, PRUNE, names, select
 from shoal.api.progress import messages
 from shoal.api.requests import json_response, query_bool, query_text, registry_auth
 from shoal.api.router import stream
@@ -57,7 +57,8 @@ class _Images:
         before = [await self._backend.inspect(ref) for ref in filters.get("before")]
         since = [await self._backend.inspect(ref) for ref in filters.get("since")]
         chosen = select(await self._backend.images(), filters, before=before, since=since)
-        return json_response([summary(image, version) for image in chosen])
+        is_meant = names(filters)
+        return json_response([summary(image, version, is_meant=is_meant) for image in chosen])
 
     async def inspect(self, request: web.Request) -> web.Response:
         image = await self._backend.inspect(request.match_info["name"])

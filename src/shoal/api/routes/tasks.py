@@ -11,6 +11,7 @@ from shoal.api.filters import Filters, filters_of
 from shoal.api.requests import json_response
 from shoal.api.swarmlogs import stream_logs
 from shoal.errors import InvalidArgument
+from shoal.objects.meaning import is_dirty
 from shoal.objects.service import Service
 from shoal.objects.task import Task
 
@@ -72,6 +73,4 @@ class _Wanted:
 
     def _is_current(self, task: Task) -> bool:
         service = self._specs.get(task.service_id or "")
-        if service is None:
-            return False
-        return task.spec_version == service.spec_version or task.spec == service.spec.task_template
+        return service is not None and not is_dirty(task, service)

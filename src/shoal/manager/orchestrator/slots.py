@@ -4,9 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from shoal.manager.orchestrator.meaning import same_meaning
 from shoal.objects.node import Node
-from shoal.objects.service import Service
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task
 from shoal.store.tx import View
@@ -71,14 +69,3 @@ def has_lost_node(task: Task, view: View) -> bool:
         return False
     node = view.get(Node, task.node_id)
     return node is None or node.status.state == "down" or node.spec.availability == "drain"
-
-
-def is_dirty(task: Task, service: Service) -> bool:
-    """Whether the service has come to want something else of its tasks than this task was made with."""
-    if task.spec_version == service.spec_version:
-        return False
-    wanted = service.spec.endpoint_spec
-    made = task.endpoint.spec if task.endpoint else None
-    return not same_meaning(task.spec, service.spec.task_template) or (
-        made is not None and (made.ports or []) != ((wanted.ports if wanted else None) or [])
-    )

@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from shoal.manager.orchestrator import restart
 from shoal.manager.orchestrator.restart import nanoseconds
-from shoal.manager.orchestrator.slots import Slot, SlotKey, is_dirty
+from shoal.manager.orchestrator.slots import Slot, SlotKey
 from shoal.manager.orchestrator.tasks import new_task, wanted
 from shoal.objects.base import parse_time, timestamp
 from shoal.objects.defaults import UPDATE
+from shoal.objects.meaning import is_dirty
 from shoal.objects.meta import Version
 from shoal.objects.service import Service, UpdateConfig, UpdateStatus
 from shoal.objects.state import TaskState, is_terminal

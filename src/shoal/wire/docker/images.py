@@ -1,6 +1,6 @@
 """Images as the Engine API lists and inspects them. Clients of older versions are told more, and fill more in."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final
 
@@ -93,10 +93,12 @@ class ImagesPruned(Pascal, frozen=True):
     space_reclaimed: int
 
 
-def summary(image: ImageRecord, version: Version) -> ImageSummary:
-    """The image in a list."""
-    tags, digests = list(image.tags), list(image.digests)
-    if version < _NO_PLACEHOLDERS and not tags:
+def summary(
+    image: ImageRecord, version: Version, *, is_meant: Callable[[str], bool] = lambda _name: True
+) -> ImageSummary:
+    """The image in a list, with those of its names that are meant."""
+    tags, digests = ([name for name in names if is_meant(name)] for names in (image.tags, image.digests))
+    if version < _NO_PLACEHOLDERS and not image.tags:
         tags = [f"{_NO_NAME}:{_NO_NAME}"]
         digests = digests or [f"{_NO_NAME}@{_NO_NAME}"]
     return ImageSummary(

@@ -39,6 +39,9 @@ def test_list_and_its_filters() -> None:
 
         assert await names() == ["bb:latest", "reg.example:5000/a/b:q"]
         assert await names('filters={"reference":["bb"]}') == ["bb:latest"]
+        backend.all.append(image("bb:1", "mine:1"))
+        assert await names('filters={"reference":["mine"]}') == ["mine:1"]
+        backend.all.pop()
         assert await names('filters={"dangling":["true"]}') == []
         assert await names('filters={"before":["bb"]}') == ["reg.example:5000/a/b:q"]
         assert (await client.get('/images/json?filters={"before":["zz"]}')).status == 404

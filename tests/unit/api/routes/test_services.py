@@ -179,6 +179,14 @@ def test_tasks(tmp_path: Path) -> None:
                 ('{"label":["x"]}', set()),
             ):
                 assert {t["ID"] for t in await listed(client, "/tasks", filters)} == ids, filters
+            # Scaled with the spec as it was shown, defaults and all: the tasks that are there are what is wanted.
+            async with client.get("/services/web") as answer:
+                shown = await answer.json()
+            spec = {**shown["Spec"], "Mode": {"Replicated": {"Replicas": 2}}}
+            version = {"version": shown["Version"]["Index"]}
+            async with client.post("/services/web/update", json=spec, params=version) as answer:
+                assert answer.status == 200, await answer.text()
+            assert [t["ID"] for t in await listed(client, "/tasks", '{"_up-to-date":["true"]}')] == ["t1"]
             for filters, status, text in (
                 ('{"desired-state":["xx"]}', 400, "Invalid desired-state filter: 'xx'"),
                 ('{"service":["nosvc"]}', 404, "service nosvc not found"),

@@ -4,7 +4,8 @@ from typing import Any
 
 import msgspec
 
-from shoal.objects.service import TaskSpec
+from shoal.objects.service import Service, TaskSpec
+from shoal.objects.task import Task
 
 # What a spec means where it says nothing (SwarmKit's defaults), by its key.
 _DEFAULTS: dict[str, Any] = {
@@ -19,6 +20,17 @@ _DEFAULTS: dict[str, Any] = {
 def same_meaning(one: TaskSpec, other: TaskSpec) -> bool:
     """Whether tasks made with either would be alike."""
     return one == other or _said(msgspec.to_builtins(one)) == _said(msgspec.to_builtins(other))
+
+
+def is_dirty(task: Task, service: Service) -> bool:
+    """Whether the service has come to want something else of its tasks than this task was made with."""
+    if task.spec_version == service.spec_version:
+        return False
+    wanted = service.spec.endpoint_spec
+    made = task.endpoint.spec if task.endpoint else None
+    return not same_meaning(task.spec, service.spec.task_template) or (
+        made is not None and (made.ports or []) != ((wanted.ports if wanted else None) or [])
+    )
 
 
 def _said(value: Any) -> Any:
