@@ -200,15 +200,12 @@ def _tls(values: dict[str, Any], directory: str) -> Any:
     base = os.environ.get("DOCKER_CERT_PATH") or directory
     cert = values["tlscert"] or os.path.join(base, "cert.pem")
     key = values["tlskey"] or os.path.join(base, "key.pem")
-    try:
-        return load("shoal.client.tls").tls_wrap(
-            ca=values["tlscacert"] or os.path.join(base, "ca.pem"),
-            cert=cert if values["tlscert"] or os.path.exists(cert) else "",
-            key=key,
-            verify=verify,
-        )
-    except OSError as error:
-        raise InvalidArgument(f"unable to resolve docker endpoint: {error}") from error
+    return load("shoal.client.tls").tls_wrap(
+        ca=values["tlscacert"] or os.path.join(base, "ca.pem"),
+        cert=cert if values["tlscert"] or os.path.exists(cert) else "",
+        key=key,
+        verify=verify,
+    )
 
 
 if __name__ == "__main__":

@@ -43,6 +43,11 @@ def parse_endpoint(text: str, tls: Wrap | None = None) -> Endpoint:
     return Endpoint(text, host=host.strip("[]") or "127.0.0.1", port=int(port), tls=tls)
 
 
+def reason(error: OSError) -> str:
+    """What the system or OpenSSL says, without their numbers: ``connection reset by peer``."""
+    return str(error.strerror or error).rpartition("] ")[2].partition(" (_ssl")[0].lower()
+
+
 class Response:
     """The head of an answer, and its body as far as it has been read."""
 
@@ -144,7 +149,7 @@ class Connection:
             # The server may have answered before it read all of the body, and that answer says why.
             pass
         except OSError as error:
-            raise Unavailable(f"error during connect: {error}") from error
+            raise Unavailable(f"error during connect: {reason(error)}") from error
         return self._read_head(method)
 
     def _read_head(self, method: str) -> Response:
@@ -189,7 +194,7 @@ class Connection:
         try:
             return self.socket.recv(limit)
         except OSError as error:
-            raise Unavailable(f"error during connect: {error}") from error
+            raise Unavailable(f"error during connect: {reason(error)}") from error
 
 
 def _connect(endpoint: Endpoint) -> socket.socket:

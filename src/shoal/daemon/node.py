@@ -5,6 +5,7 @@ import logging
 import os
 import socket
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,6 +77,8 @@ class NodeDaemon:
     async def start(self) -> None:
         """Take over what runs, serve the API. Raises ShoalError when that cannot be."""
         config, clock = self._config, self._clock
+        # What is wrong with these is known before anything has been started.
+        listeners, tls = self._listeners(), self._tls()
         prefer_offline = os.environ.get("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "") in ("1", "true")
         self._node = node = await build_node(config, clock, prefer_offline=prefer_offline)
         engine = node.engine
@@ -98,11 +101,23 @@ class NodeDaemon:
         await self._swarm.start()
         self._guard = NetworkGuard(reconciler=node.reconciler, clock=clock)
         self._guard.start()
+        try:
+            await self._serve(node, listeners, tls)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _serve(self, node: Node, listeners: Sequence[Listener], tls: ssl.SSLContext | None) -> None:
+        config = self._config
+        for listener in listeners:
+            if listener.scheme == "tcp" and not config.tls.verify:
+                _log.warning(
+                    "whoever can reach %s:%d has this machine as root has it: use --tlsverify",
+                    listener.host,
+                    listener.port,
+                )
         self._server = ApiServer(
-            app=build_app(await self._routes(node)),
-            listeners=self._listeners(),
-            tls=self._tls(),
-            group=config.group,
+            app=build_app(await self._routes(node)), listeners=listeners, tls=tls, group=config.group
         )
         await self._server.start()
         if config.metrics_address:

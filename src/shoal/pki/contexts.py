@@ -12,6 +12,7 @@ from pathlib import Path
 from shoal.errors import InvalidArgument, Unauthorized
 from shoal.pki.files import CERTIFICATE_FILE, KEY_FILE, ROOT_FILE
 from shoal.pki.identity import NodeIdentity, identity
+from shoal.pki.telling import TellingContext
 
 
 def swarm_server(folder: Path, *, require_certificate: bool = True) -> ssl.SSLContext:
@@ -72,7 +73,8 @@ def api_server(*, cert: Path, key: Path, ca: Path | None, verify: bool) -> ssl.S
 
     Raises :class:`InvalidArgument` for files that are missing or broken.
     """
-    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context = TellingContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if verify and ca is None:
         raise InvalidArgument("--tlsverify needs --tlscacert, the authority of the clients' certificates")
     _load(context, cert=cert, key=key, ca=ca if verify else None)
@@ -89,11 +91,27 @@ def _context(protocol: int) -> ssl.SSLContext:
 def _load(context: ssl.SSLContext, *, cert: Path | None, key: Path | None, ca: Path | None) -> None:
     try:
         if cert is not None:
+            _check_readable(cert, key)
             context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidArgument(f"could not load X509 key pair (cert: {cert}, key: {key}): {error}") from error
+    except OSError as error:
+        raise InvalidArgument(f"could not load X509 key pair (cert: {cert}, key: {key}): {_words(error)}") from error
     try:
         if ca is not None:
             context.load_verify_locations(cafile=ca)
-    except (OSError, ssl.SSLError) as error:
-        raise InvalidArgument(f"could not read CA certificate {ca}: {error}") from error
+    except OSError as error:
+        raise InvalidArgument(f"could not read CA certificate {ca}: {_words(error)}") from error
+
+
+def _check_readable(*paths: Path | None) -> None:
+    """Raises OSError with the file's name, which OpenSSL keeps to itself."""
+    for path in paths:
+        if path is not None:
+            path.open("rb").close()
+
+
+def _words(error: OSError) -> str:
+    """What is wrong, without OpenSSL's own codes and places."""
+    if isinstance(error, ssl.SSLError):
+        return str(error).rpartition("] ")[2].partition(" (_ssl")[0]
+    reason = (error.strerror or str(error)).lower()
+    return f"open {error.filename}: {reason}" if error.filename else reason
