@@ -78,6 +78,18 @@ def test_published_ports_lead_in_from_everywhere(machine: Machine) -> None:
     assert machine.http(f"http://{machine.address}:{port}", netns=machine.neighbour) == "200"
 
 
+def test_a_range_of_ports_gives_each_its_own(machine: Machine) -> None:
+    for number in range(3):
+        machine.docker("run", "-d", "--name", f"c{number}", "-p", "8080-8082:80", "nginx")
+        assert f"80/tcp -> 0.0.0.0:{8080 + number}" in machine.docker("port", f"c{number}").lines
+        assert machine.http(f"http://{machine.address}:{8080 + number}", netns=machine.neighbour) == "200"
+    full = machine.docker("run", "--rm", "-p", "8080-8082:80", "nginx", check=False)
+    assert full.status == 125
+    assert "all ports are allocated" in full.err
+    wrong = machine.docker("create", "-p", "8082-8080:80", "nginx", check=False)
+    assert wrong.status != 0 and "8082-8080" in wrong.err
+
+
 def test_volumes_binds_and_tmpfs(machine: Machine, tmp_path: Path) -> None:
     machine.docker("run", "--rm", "-v", "data:/data", "busybox", "sh", "-c", "echo kept >/data/file")
     assert machine.docker("run", "--rm", "-v", "data:/data:ro", "busybox", "cat", "/data/file").out == "kept"
@@ -217,6 +229,14 @@ def test_auto_removal_and_restart_policy(machine: Machine) -> None:
     machine.docker("run", "-d", "--name", "again", "--restart", "on-failure:2", "busybox", "false")
     eventually(lambda: machine.inspect("again")["RestartCount"] == 2)
     eventually(lambda: machine.inspect("again")["State"]["Status"] == "exited")
+
+
+def test_one_that_waits_to_be_restarted_is_listed(machine: Machine) -> None:
+    machine.docker("run", "-d", "--name", "again", "--restart", "always", "busybox", "false")
+    row = ("ps", "--format", "{{.Names}} {{.Status}}")
+    status = eventually(lambda: "Restarting" in (said := machine.docker(*row).out) and said)
+    assert re.fullmatch(r"again Restarting \(1\) (\d+ seconds?|Less than a second) ago", status)
+    assert {machine.shoal("ps", "--format", "{{.Names}}").out for _ in range(20)} == {"again"}, "at every moment"
 
 
 def test_a_health_check_is_kept(machine: Machine) -> None:

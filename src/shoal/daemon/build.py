@@ -73,10 +73,7 @@ async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> N
             root=config.data_root / "containerd", state=config.exec_root / "containerd", clock=clock
         )
     keeper = KeeperSupervisor(socket=config.exec_root / "keeper.sock", state=config.data_root / "keeper", clock=clock)
-    async with asyncio.TaskGroup() as starting:
-        starting.create_task(keeper.start())
-        if supervisor is not None:
-            starting.create_task(supervisor.start())
+    await asyncio.gather(keeper.start(), *([supervisor.start()] if supervisor is not None else []))
     socket = config.containerd or str(supervisor.socket if supervisor else "")
     client = Containerd(socket.removeprefix("unix://"))
     engine, reconciler, registry, names = await build_engine(config, clock, client, keeper, prefer_offline)

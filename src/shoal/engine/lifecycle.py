@@ -530,6 +530,9 @@ class Lifecycle:
         self._remove_later(container)
         if _restarts(container):
             self._restart(container)
+        elif container.state.restarting:
+            # Its policy has been changed meanwhile.
+            await self._stay_ended(container)
 
     async def _exited(self, container_id: str, status: ExitStatus) -> Container:
         for tell in self.on_ended:
@@ -548,7 +551,11 @@ class Lifecycle:
             exit_code=status.code,
             finished_at=timestamp(status.at),
         )
-        container = await self._records.put(replace(container, state=state))
+        container = replace(container, state=state)
+        if _restarts(container):
+            # From now on, lest it seem to have ended for good while it is cleared away.
+            container = replace(container, state=replace(state, status="restarting", restarting=True))
+        container = await self._records.put(container)
         self._events.of_container("die", container, exitCode=str(status.code))
         self.waiters.exited(container_id, ExitResult(code=status.code))
         return container

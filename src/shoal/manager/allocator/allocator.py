@@ -178,7 +178,9 @@ class Allocator:
         endpoint = Endpoint(
             spec=replace(spec, mode=spec.mode or "vip"), ports=published or None, virtual_ips=vips or None
         )
-        if endpoint != service.endpoint:
+        # One that needs nothing stays as it is: a client may go on with the version that it got for its creation.
+        needs_nothing = service.endpoint == Endpoint() and endpoint == Endpoint(spec=EndpointSpec(mode="vip"))
+        if endpoint != service.endpoint and not needs_nothing:
             service = replace(service, endpoint=endpoint)
             tx.update(service)
             taken.add(service)
