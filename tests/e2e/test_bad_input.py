@@ -6,7 +6,7 @@ The texts are what the reference engine answers, word for word; ``{node}``, ``{w
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.harness import NOT_A_MANAGER, Machine
+from tests.e2e.harness import NOT_A_MANAGER, Machine, eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e]
 
@@ -279,5 +279,6 @@ def test_a_port_of_every_node_is_taken(swarm: Machine) -> None:
 
 def test_a_placement_that_no_node_has(swarm: Machine) -> None:
     swarm.docker("service", "create", "-q", "-d", "--name", "picky", "--constraint", "node.labels.x==y", "nginx")
-    row = swarm.docker("service", "ps", "--no-trunc", "--format", "{{.Error}}", "picky").out
+    words = ("service", "ps", "--no-trunc", "--format", "{{.Error}}", "picky")
+    row = eventually(lambda: swarm.docker(*words).out)
     assert row == '"no suitable node (scheduling constraints not satisfied on 1 node)"'

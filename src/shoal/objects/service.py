@@ -278,7 +278,7 @@ class VirtualIP(Object, frozen=True):
 class Endpoint(Object, frozen=True):
     """The allocator's answer to an :class:`EndpointSpec`."""
 
-    spec: EndpointSpec = EndpointSpec()
+    spec: EndpointSpec = msgspec.field(default_factory=EndpointSpec)
     ports: list[PortConfig] | None = None
     virtual_ips: list[VirtualIP] | None = None
 

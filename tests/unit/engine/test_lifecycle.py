@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.fakes.light_engine import AUTO_REMOVE, LightEngine, eventually, light_engine, policy
 from tests.fakes.runtime import FakeRuntime
 
@@ -338,6 +339,20 @@ def test_a_stop_right_after_the_end_calls_the_restart_off(tmp_path: Path) -> Non
         await asyncio.sleep(0.3)
         assert not engine.runtime.alive
         assert {c.state.status for c in engine.records.all()} == {"exited"}
+
+    run(tmp_path, work)
+
+
+def test_a_policy_that_is_taken_away_right_after_the_end_leaves_nothing_waiting(tmp_path: Path) -> None:
+    async def work(engine: LightEngine) -> None:
+        for number in range(25):
+            key = await engine.run(host=policy("always"))
+            engine.runtime.end(key, 1)
+            for _ in range(number):
+                await asyncio.sleep(0)
+            await engine.records.put(replace(engine.records.get(key), host_config=policy("no")))
+        await asyncio.sleep(0.3)
+        assert "restarting" not in {c.state.status for c in engine.records.all()}
 
     run(tmp_path, work)
 
