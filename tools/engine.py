@@ -32,6 +32,9 @@ class Shoald:
         self.host = f"unix://{self.socket}"
         self.log = folder / "shoald.log"
         self.cgroup_parent = cgroup_parent
+        # What is started, and with what in its environment.
+        self.program: Sequence[str] = [str(Path(sys.executable).with_name("shoald"))]
+        self.environment: dict[str, str] = {}
         self._enter = enter
         self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,7 +50,7 @@ class Shoald:
                 stderr=log,
                 start_new_session=True,
                 # What is asked of a registry that isn't there would only be waited for.
-                env={**os.environ, "DOCKER_SERVICE_PREFER_OFFLINE_IMAGE": "1"},
+                env={**os.environ, "DOCKER_SERVICE_PREFER_OFFLINE_IMAGE": "1", **self.environment},
             )
         deadline = time.monotonic() + _READY_SECONDS
         while not self.answers():
@@ -58,7 +61,7 @@ class Shoald:
     def command(self) -> list[str]:
         """The command line, as a person could type it."""
         return [
-            str(Path(sys.executable).with_name("shoald")),
+            *self.program,
             *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "run")),
             *("--pidfile", str(self.folder / "shoald.pid"), "-H", self.host),
             *("--cgroup-parent", self.cgroup_parent),

@@ -13,6 +13,7 @@ from shoal.container import host
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.content import ContentStore
 from shoal.container.containerd.images import ImageRecords
+from shoal.container.containerd.leases import end_leftover
 from shoal.container.containerd.runtime import ContainerdRuntime
 from shoal.container.containerd.snapshots import Snapshots
 from shoal.container.containerd.supervisor import ContainerdSupervisor
@@ -75,7 +76,8 @@ async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> N
     keeper = KeeperSupervisor(socket=config.exec_root / "keeper.sock", state=config.data_root / "keeper", clock=clock)
     await asyncio.gather(keeper.start(), *([supervisor.start()] if supervisor is not None else []))
     socket = config.containerd or str(supervisor.socket if supervisor else "")
-    client = Containerd(socket.removeprefix("unix://"))
+    client = Containerd(socket.removeprefix("unix://"), owner=owner_of(config))
+    await end_leftover(client)
     engine, reconciler, registry, names = await build_engine(config, clock, client, keeper, prefer_offline)
     return Node(engine, reconciler, keeper, supervisor, client, registry, names)
 

@@ -40,8 +40,10 @@ class Containerd:
     socket. The connection mends itself: a later call finds a containerd that came back.
     """
 
-    def __init__(self, socket: str, *, namespace: str = NAMESPACE) -> None:
+    def __init__(self, socket: str, *, namespace: str = NAMESPACE, owner: str = "shoal") -> None:
         self.namespace = namespace
+        # Which shoald it is, of several that may share a containerd.
+        self.owner = owner
         self._channel = grpc.aio.insecure_channel(f"unix://{socket}", options=_OPTIONS)
 
     async def close(self) -> None:

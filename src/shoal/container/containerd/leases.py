@@ -1,7 +1,7 @@
 """Leases: what is made under one stays until it ends, even while nothing refers to it yet."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from uuid import uuid4
 
@@ -16,17 +16,20 @@ from shoal.errors import NotFound, Unavailable
 _SERVICE = "containerd.services.leases.v1.Leases"
 _CREATE = Unary(f"{_SERVICE}/Create", pb.CreateRequest, pb.CreateResponse)
 _DELETE = Unary(f"{_SERVICE}/Delete", pb.DeleteRequest, Empty)
+_LIST = Unary(f"{_SERVICE}/List", pb.ListRequest, pb.ListResponse)
 _ADD = Unary(f"{_SERVICE}/AddResource", pb.AddResourceRequest, Empty)
 
 LIFETIME = timedelta(hours=24)
-"""What a killed shoald leaves behind is collected after this long."""
+"""What a killed shoald leaves behind is collected after this long, if it never starts again."""
+
+_OWNER = "shoal.owner"
 
 
 @asynccontextmanager
 async def lease(containerd: Containerd, *, clock: Clock, lifetime: timedelta = LIFETIME) -> AsyncIterator[str]:
     """A lease for the block; its id is what the ``lease=`` arguments of this package's calls take."""
     expires = (clock.now() + lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
-    request = pb.CreateRequest(id=f"shoal-{uuid4()}", labels={"containerd.io/gc.expire": expires})
+    request = pb.CreateRequest(id=f"shoal-{uuid4()}", labels={"containerd.io/gc.expire": expires, _OWNER: containerd.owner})
     lease_id = (await containerd.call(_CREATE, request)).lease.id
     try:
         yield lease_id
@@ -35,6 +38,14 @@ async def lease(containerd: Containerd, *, clock: Clock, lifetime: timedelta = L
             await containerd.call(_DELETE, pb.DeleteRequest(id=lease_id), timeout=5.0)
         except (NotFound, Unavailable):
             pass  # it ends by itself
+
+
+async def end_leftover(containerd: Containerd) -> None:
+    """End the leases that this owner's last process died with; to be called before any is made."""
+    request = pb.ListRequest(filters=[f'labels."{_OWNER}"=="{containerd.owner}"'])
+    for left in (await containerd.call(_LIST, request)).leases:
+        with suppress(NotFound):
+            await containerd.call(_DELETE, pb.DeleteRequest(id=left.id))
 
 
 async def hold_snapshot(containerd: Containerd, lease_id: str, *, snapshotter: str, name: str) -> None:

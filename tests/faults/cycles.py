@@ -1,0 +1,264 @@
+"""A life in short, again and again, while something dies in the middle of it.
+
+A cycle sets up a swarm, a network, a service, a volume, containers and an image, changes them, checks that all is as it
+would be undisturbed, takes everything away, and checks that nothing is left. Whoever asks for something and loses the
+connection asks again, as a person would; what was answered must be there.
+"""
+
+import json
+import os
+import random
+import re
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.e2e.harness import ROOT, Machine, Ran
+from tools import images
+from tools.engine import EngineError
+
+_LOST = re.compile(r"Cannot connect to the Docker daemon|error during connect|EOF|connection reset|broken pipe")
+_SECONDS = 45.0
+
+
+class Broken(Exception):
+    """Something is not as it would be undisturbed."""
+
+
+@dataclass
+class Cycles:
+    """Cycles on one machine. ``crash`` is what shoald is told to die of next; none for one that lives."""
+
+    machine: Machine
+    random: random.Random
+    archive: Path
+    crash: Callable[[], str] | None = None
+    crashes: Counter[str] = field(default_factory=Counter)
+    retried: int = 0
+    told: str = ""
+    bare: dict[str, list[str]] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
+
+    @classmethod
+    def on(cls, machine: Machine, seed: int, crash: Callable[[], str] | None = None) -> "Cycles":
+        """On a machine whose engine runs, with nothing in it but nginx's image."""
+        archive = images.build("busybox", ROOT / "build" / "images")
+        cycles = cls(machine, random.Random(seed), archive)
+        # The first one, undisturbed, leaves folders behind that containerd makes once.
+        cycles.up()
+        cycles.check_up()
+        cycles.down()
+        time.sleep(1)
+        cycles.bare = machine.snapshot()
+        cycles.kept = cycles.stores()
+        cycles.crash = crash
+        return cycles
+
+    # What a cycle does.
+
+    def cycle(self) -> None:
+        """One life. Raises Broken with what is wrong."""
+        self.up()
+        self.check_up()
+        self.down()
+        self.check_down()
+
+    def up(self) -> None:
+        self.insist("swarm", "init", fine="already part of a swarm")
+        self.insist("network", "create", "-d", "overlay", "net", fine="already exists")
+        self.insist(
+            *("service", "create", "-d", "-q", "--name", "web", "--replicas", "2", "--network", "net"),
+            *("--stop-grace-period", "1s", "--publish", "80:80", "nginx"),
+            fine="name conflicts with an existing object",
+        )
+        self.insist("volume", "create", "data")
+        self.container("plain", "-v", "data:/data", "-p", "8080:80", "nginx")
+        self.insist("load", "-q", "-i", str(self.archive))
+        self.settle("web 2/2")
+        self.insist("service", "update", "-d", "-q", "--env-add", "COLOUR=blue", "--update-parallelism", "2", "web")
+        self.insist("service", "scale", "-d", "web=3")
+        self.container("second", "--network", "bridge", "busybox", "sleep", "1000")
+        self.settle("web 3/3")
+
+    def down(self) -> None:
+        for name in ("plain", "second"):
+            self.insist("rm", "-f", name, fine="No such container|already in progress")
+        self.insist("volume", "rm", "data", fine="no such volume", again="volume is in use")
+        self.insist("service", "rm", "web", fine="not found")
+        self.insist("network", "rm", "net", fine="not found", again="in use by|active endpoints")
+        self.insist("rmi", "busybox", fine="No such image", again="is using|is being used")
+        self.insist("swarm", "leave", "--force", fine="not part of a swarm")
+
+    def container(self, name: str, *words: str) -> None:
+        """``docker run -d``, which is two requests: after a lost one it is begun again."""
+        while self.ask("run", "-d", "--name", name, *words) is None:
+            self.insist("rm", "-f", name, fine="No such container|already in progress")
+
+    # How it is asked for.
+
+    def insist(self, *words: str, fine: str = "$^", again: str = "update out of sequence") -> None:
+        """Ask until it is done: what a request that lost its answer may have done already is ``fine``."""
+        end = time.monotonic() + _SECONDS
+        while True:
+            ran = self.ask(*words)
+            if ran is not None and (ran.status == 0 or re.search(fine, ran.text)):
+                return
+            if ran is not None and not re.search(again, ran.text):
+                raise Broken(f"$ docker {' '.join(words)}\n{ran.text}")
+            if time.monotonic() > end:
+                raise Broken(f"$ docker {' '.join(words)}: still {ran.text if ran else 'no answer'}")
+            time.sleep(0.05)
+
+    def ask(self, *words: str) -> Ran | None:
+        """Ask once; None when shoald died of it, and is there again. An answer that is an error is an answer."""
+        ran = self.machine.docker(*words, check=False)
+        if not self.machine.shoald.running:
+            self.start()
+            self.retried += 1
+            return None
+        if ran.status and _LOST.search(ran.text):
+            self.retried += 1
+            time.sleep(0.1)
+            return None
+        return ran
+
+    def start(self) -> None:
+        """Start shoald, which may die of it, until it stays."""
+        while True:
+            if self.told:
+                self.crashes[self.told.partition(":")[0]] += 1
+            self.told = self.crash() if self.crash else ""
+            self.machine.shoald.environment = {"PYTHONPATH": str(ROOT), "SHOAL_CRASH": self.told}
+            try:
+                self.machine.shoald.start()
+            except EngineError as error:
+                if self.machine.shoald.running or not self.told:
+                    raise Broken(str(error)) from error
+                continue
+            return
+
+    def arm(self) -> None:
+        """From now on shoald is one that dies as :attr:`crash` says."""
+        shoald = self.machine.shoald
+        shoald.program = [sys.executable, "-m", "tests.faults.crashing"]
+        shoald.stop()
+        self.start()
+
+    def disarm(self) -> None:
+        """From now on shoald lives."""
+        self.crash, self.told = None, ""
+        self.machine.shoald.program = [str(Path(sys.executable).with_name("shoald"))]
+        if self.machine.shoald.running:
+            self.machine.shoald.stop()
+        self.start()
+
+    # What must be so.
+
+    def settle(self, replicas: str) -> None:
+        """Wait until the service has its replicas."""
+        name, _, wanted = replicas.partition(" ")
+        words = ("service", "ls", "--filter", f"name={name}", "--format", "{{.Replicas}}")
+        self.until(f"{replicas} replicas", lambda: (ran := self.ask(*words)) is not None and ran.out == wanted)
+
+    def until(self, what: str, holds: Callable[[], bool], seconds: float = _SECONDS) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > end:
+                ps = self.machine.docker("service", "ps", "web", "--no-trunc", check=False).text
+                raise Broken(f"not within {seconds:g} s: {what}\n{ps}\n{self.machine.shoald.log_end(40)}")
+            time.sleep(0.05)
+
+    def check_up(self) -> None:
+        """All is there, answers, and is in the kernel as wanted."""
+        self.until("the update is over", self._is_updated)
+        for port in (80, 8080):
+            for _ in range(3):
+                self.until(f"port {port} answers", lambda port=port: self._answers(port), 5)  # type: ignore[misc]
+        names = self._listed("ps", "--format", "{{.Names}}")
+        found = Counter(re.sub(r"\.[0-9a-z]{25}$", "", name) for name in names)
+        if found != Counter(["web.1", "web.2", "web.3", "plain", "second"]):
+            raise Broken(f"these containers run: {sorted(found.elements())}")
+        asked = self._listed("exec", "second", "sh", "-c", "echo hello")
+        if asked != ["hello"]:
+            raise Broken(f"exec in second: {asked}")
+
+    def _answers(self, port: int) -> bool:
+        return self.machine.http(f"http://{self.machine.address}:{port}", netns=self.machine.neighbour) == "200"
+
+    def _is_updated(self) -> bool:
+        ran = self.ask("service", "inspect", "web")
+        if ran is None or ran.status:
+            return False
+        state = (json.loads(ran.out)[0].get("UpdateStatus") or {}).get("State", "completed")
+        if state not in ("updating", "completed"):
+            raise Broken(f"the update is {state}")
+        shown = self._listed("ps", "-q", "--filter", "name=web.")
+        if state != "completed" or len(shown) != 3:
+            return False
+        envs = self._listed("inspect", "--format", "{{.Config.Env}}", *shown)
+        return len(envs) == 3 and all("COLOUR=blue" in env for env in envs)
+
+    def _listed(self, *words: str) -> list[str]:
+        while (ran := self.ask(*words)) is None:
+            pass
+        return ran.lines if ran.status == 0 else [ran.text]
+
+    def check_down(self) -> None:
+        """Nothing is left: on the machine, in containerd, in shoald's own folders."""
+        end = time.monotonic() + 15
+        while left := self._left():
+            if time.monotonic() > end:
+                raise Broken("left behind:\n" + "\n".join(left) + "\n" + self.machine.shoald.log_end(40))
+            time.sleep(0.2)
+
+    def _left(self) -> list[str]:
+        # A daemon that ended politely with nothing to look after took containerd and the keeper along.
+        own = re.compile(r"process: .*(-m shoal\.keeper|containerd --config|tests\.faults\.crashing|bin/shoald)")
+        left = [line for line in self.machine.left(self.bare, seconds=0) if not own.search(line)]
+        return left + sorted(self.stores() - self.kept)
+
+    def stores(self) -> set[str]:
+        """What is kept where ``docker`` does not show it: in containerd, on disk, in the local database."""
+        folder = self.machine.shoald.folder
+        ctr = ["ctr", "-a", str(folder / "run" / "containerd" / "containerd.sock"), "-n", "shoal"]
+        found = set()
+        for what in (
+            ["containers", "ls", "-q"],
+            ["tasks", "ls", "-q"],
+            ["snapshots", "ls"],
+            ["leases", "ls", "-q"],
+            ["content", "ls", "-q"],
+            ["content", "active"],
+        ):
+            rows = self.machine.run(*ctr, *what).lines
+            found |= {f"{what[0]}: {row.split()[0]}" for row in rows if row.split() and row.split()[0] not in ("KEY", "REF")}
+        for place in ("data/containers", "data/volumes", "data/tmp", "data/swarm", "run/stdio"):
+            if (folder / place).is_dir():
+                found |= {f"file: {place}/{name}" for name in os.listdir(folder / place)}
+        return found
+
+
+def kill(machine: Machine, pattern: str, choice: random.Random) -> bool:
+    """Kill one process of the machine's whose command line has this; whether there was one."""
+    found = []
+    for pid in machine.box.processes():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if re.search(pattern, command):
+            found.append(pid)
+    if not found:
+        return False
+    os.kill(choice.choice(found), signal.SIGKILL)
+    return True
+
+
+def crash_points(seed: int, classes: Sequence[str], most: int) -> Callable[[], str]:
+    """What to die of, each time another thing: a class, and how often a point of it is passed before."""
+    choice = random.Random(seed)
+    return lambda: f"{choice.choice(list(classes))}:{1 + int(choice.random() ** 2 * most)}"
