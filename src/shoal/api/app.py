@@ -42,17 +42,19 @@ def build_app(routes: Routes, *, body_limit: int = _BODY_LIMIT) -> web.Applicati
 def error_response(error: BaseException) -> web.Response:
     """Docker's answer to an error: ``{"message": …}`` and the status of its kind; nothing of our insides."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return _message(413, "http: request body too large")
+        return message_response(413, "http: request body too large")
     if isinstance(error, web.HTTPException):
-        return _message(error.status, error.text or error.reason)
+        return message_response(error.status, error.text or error.reason)
     if not isinstance(error, ShoalError):
-        return _message(500, "internal error, see the daemon's log")
+        return message_response(500, "internal error, see the daemon's log")
     status = status_of(error)
-    return web.Response(status=304) if status == 304 else _message(status, str(error))
+    return web.Response(status=304) if status == 304 else message_response(status, str(error))
 
 
-def _message(status: int, text: str) -> web.Response:
-    return json_response({"message": text}, status=status)
+def message_response(status: int, text: str) -> web.Response:
+    """An error in Docker's form."""
+    # What was asked may be quoted, and need not have been text.
+    return json_response({"message": text.encode("utf-8", "replace").decode()}, status=status)
 
 
 async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -65,7 +67,7 @@ def _dispatcher(router: Router) -> Handler:
     async def dispatch(request: web.Request) -> web.StreamResponse:
         match = router.find(request.method, request.path)
         if match is None:
-            return _message(404, "page not found")
+            return message_response(404, "page not found")
         if match.is_stream:
             return await _answer(request, match)
         # The server cancels a handler whose client has gone; this one then goes on, and nobody reads its answer.

@@ -15,7 +15,7 @@ ACCEPTED: Final = ("ancestor", "before", "exited", "expose", "health", "id", "is
 PRUNE: Final = ("label", "label!", "until")
 _STATES: Final = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 _HEALTHS: Final = ("none", "starting", "healthy", "unhealthy")
-_PORTS: Final = re.compile(r"([0-9]+)(?:-([0-9]+))?(?:/(tcp|udp|sctp))?")
+_PORTS: Final = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?(?:/(tcp|udp|sctp))?")
 
 Find = Callable[[str], Container]
 

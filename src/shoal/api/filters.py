@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from shoal.errors import InvalidArgument
+from shoal.objects.base import untyped
 
 _TRUE: Final = ("1", "true")
 _FALSE: Final = ("0", "false")
@@ -104,9 +105,9 @@ def parse_filters(text: str, accepted: Collection[str] | None) -> Filters:
     if not text:
         return Filters({})
     try:
-        raw = msgspec.json.decode(text)
+        raw = untyped(text)
         maps = msgspec.convert(raw, dict[str, dict[str, bool] | list[str]]) if raw is not None else {}
-    except (msgspec.MsgspecError, UnicodeEncodeError) as error:
+    except (msgspec.MsgspecError, InvalidArgument) as error:
         raise InvalidArgument("invalid filter") from error
     # A value that is mapped to false still counts: Docker looks at the keys alone.
     values = {key: tuple(found) for key, found in maps.items()}

@@ -8,6 +8,8 @@ from aiohttp import web
 
 from shoal.errors import InvalidArgument
 
+_FARTHEST: Final = (1 << 63) // 1_000_000_000 - 1
+"""Seconds whose nanoseconds fit in 64 bits, as in Go: beyond them there is nothing to tell apart."""
 _MOMENT: Final = re.compile(r"(-?\d{1,12})(?:\.(\d{1,}))?", re.ASCII)
 
 
@@ -19,7 +21,7 @@ def query_moment(request: web.Request, name: str) -> int | None:
     if (match := _MOMENT.fullmatch(text)) is None:
         raise InvalidArgument(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     seconds, fraction = match.groups()
-    return int(seconds) * 1_000_000_000 + int((fraction or "0")[:9].ljust(9, "0"))
+    return max(-_FARTHEST, min(int(seconds), _FARTHEST)) * 1_000_000_000 + int((fraction or "0")[:9].ljust(9, "0"))
 
 
 def rfc3339_nano(nanoseconds: int) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from shoal.errors import InvalidArgument
-from shoal.objects.base import convert, encode
+from shoal.objects.base import convert, encode, untyped
 from shoal.wire.docker.auth import AuthConfig
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ async def optional_body(request: web.Request, kind: type[T]) -> T | None:
 def parse_json(body: bytes, kind: type[T]) -> T:
     """JSON as ``kind``; raises InvalidArgument with the texts of Go's decoder for what is not JSON at all."""
     try:
-        raw = msgspec.json.decode(body)
+        raw = untyped(body)
     except msgspec.DecodeError as error:
         if "trailing characters" in str(error):
             raise InvalidArgument("unexpected content after JSON") from error
@@ -102,9 +102,15 @@ def query_int(request: web.Request, name: str, default: int | None = None) -> in
 def required_version(request: web.Request, what: str) -> int:
     """The ``version`` that an update of a swarm object was made from; ``what`` names the object in the error."""
     text = request.query.get("version", "")
-    if not (text.isascii() and text.isdecimal()) or int(text) >= 1 << 64:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 20 or int(text) >= 1 << 64:
         raise InvalidArgument(f"invalid {what} version '{text}': strconv.ParseUint: parsing \"{text}\": invalid syntax")
     return int(text)
+
+
+def query_tail(request: web.Request) -> int | None:
+    """How many of the last lines of a log; as Docker does, anything that is no number means all."""
+    text = request.query.get("tail", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def registry_auth(request: web.Request, header: str = "X-Registry-Auth") -> AuthConfig | None:
@@ -117,7 +123,7 @@ def registry_auth(request: web.Request, header: str = "X-Registry-Auth") -> Auth
         return None
     try:
         raw = base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
-        return convert(msgspec.json.decode(raw), AuthConfig)
+        return convert(untyped(raw), AuthConfig)
     except (binascii.Error, ValueError, InvalidArgument):
         return None
 

@@ -13,7 +13,7 @@ from aiohttp import web
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_VERSIONED: Final = re.compile(r"/v([0-9][0-9.]*)(/.*)")
+_VERSIONED: Final = re.compile(r"/v([0-9][0-9.]{0,15})(/.*)", re.DOTALL)
 _PLACEHOLDER: Final = re.compile(r"\{([a-z_]+)(?::([^{}]+))?\}")
 _STREAM: Final = "stream"
 

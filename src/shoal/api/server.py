@@ -1,5 +1,6 @@
 """Serving the application on sockets: unix, TCP with or without TLS, and those that systemd hands over."""
 
+import asyncio
 import errno
 import grp
 import logging
@@ -15,6 +16,7 @@ from typing import Final
 
 from aiohttp import web
 
+from shoal.api.connection import Connection
 from shoal.errors import Conflict, InvalidArgument
 
 _log = logging.getLogger(__name__)
@@ -74,24 +76,31 @@ class ApiServer:
         self._tls = tls
         self._group = group
         self._made: list[tuple[Path, int]] = []
+        self._listening: list[asyncio.Server] = []
         self._runner = web.AppRunner(
-            app, handle_signals=False, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
+            app, handle_signals=False, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS
         )
 
     async def start(self) -> None:
         """Listen everywhere, or nowhere. Raises Conflict when an address is taken, in Docker's words."""
         await self._runner.setup()
+        loop = asyncio.get_running_loop()
         try:
             for listener in self._listeners:
                 for sock in self._sockets(listener):
                     tls = self._tls if sock.family != socket.AF_UNIX else None
-                    await web.SockSite(self._runner, sock, ssl_context=tls, backlog=_BACKLOG).start()
+                    self._listening.append(
+                        await loop.create_server(self._connection, sock=sock, ssl=tls, backlog=_BACKLOG)
+                    )
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Stop listening, give answers under way two seconds to end, and remove the socket files made."""
+        for server in self._listening:
+            server.close()
+        self._listening.clear()
         await self._runner.cleanup()
         for path, inode in self._made:
             with suppress(FileNotFoundError):
@@ -103,7 +112,11 @@ class ApiServer:
     @property
     def addresses(self) -> list[object]:
         """Where it listens: paths, and (host, port) pairs with the ports that the kernel chose."""
-        return list(self._runner.addresses)
+        return [sock.getsockname() for server in self._listening for sock in server.sockets]
+
+    def _connection(self) -> Connection:
+        assert self._runner.server is not None
+        return Connection(self._runner.server, loop=asyncio.get_running_loop())
 
     def _sockets(self, listener: Listener) -> list[socket.socket]:
         if listener.scheme == "fd":

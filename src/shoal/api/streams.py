@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from shoal.api.connection import Connection
 from shoal.errors import ShoalError
 from shoal.objects.base import encode
 
@@ -152,6 +153,8 @@ async def hijack(
     else:
         head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\n\r\n"
     transport.set_protocol(connection)
+    if isinstance(request.protocol, Connection) and request.protocol.ended:
+        connection.eof_received()
     transport.write(head.encode())
     # A turn of the loop: some clients take what comes in the same read as the header for the end of the header.
     await asyncio.sleep(0)
@@ -165,9 +168,17 @@ async def hijack(
 
 
 async def stream_bytes(
-    request: web.Request, pieces: AsyncIterator[bytes], *, content_type: str, at_once: bool = True
+    request: web.Request,
+    pieces: AsyncIterator[bytes],
+    *,
+    content_type: str,
+    at_once: bool = True,
+    endless: bool = False,
 ) -> web.StreamResponse:
     """Send ``pieces`` as they come, in a chunked body.
+
+    What may be ``endless`` ends when the client ends its side of the connection: it may never have anything to send,
+    and would not find out that nobody is there.
 
     With ``at_once`` the header goes out right away (logs, events); else with the first piece, so that an error before
     it still has a status of its own (pull, export). An error later breaks the body off, so that the client sees that
@@ -177,6 +188,8 @@ async def stream_bytes(
     try:
         if at_once:
             await response.prepare(request)
+        if endless and isinstance(request.protocol, Connection):
+            request.protocol.tie()
         async for piece in pieces:
             if not response.prepared:
                 await response.prepare(request)
@@ -194,14 +207,14 @@ async def stream_bytes(
 
 
 async def stream_json(
-    request: web.Request, items: AsyncIterator[object], *, at_once: bool = True
+    request: web.Request, items: AsyncIterator[object], *, at_once: bool = True, endless: bool = False
 ) -> web.StreamResponse:
-    """Send ``items`` as JSON, a line each, as they come. ``at_once`` as with :func:`stream_bytes`.
+    """Send ``items`` as JSON, a line each, as they come. ``at_once`` and ``endless`` as with :func:`stream_bytes`.
 
     An error after the header is sent as a last line with ``errorDetail`` and ``error``, which clients of progress
     streams look for.
     """
-    return await stream_bytes(request, _lines(items, at_once), content_type=JSON, at_once=at_once)
+    return await stream_bytes(request, _lines(items, at_once), content_type=JSON, at_once=at_once, endless=endless)
 
 
 async def _lines(items: AsyncIterator[object], begun: bool) -> AsyncIterator[bytes]:

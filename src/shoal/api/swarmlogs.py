@@ -9,7 +9,7 @@ from aiohttp import web
 
 from shoal.api.backends import SwarmBackend, SwarmLogLine
 from shoal.api.moments import query_moment, rfc3339_nano
-from shoal.api.requests import query_bool, query_text
+from shoal.api.requests import query_bool, query_tail
 from shoal.api.streams import MULTIPLEXED, RAW, StdStream, frame, stream_bytes
 from shoal.errors import InvalidArgument
 from shoal.objects.results import LogQuery
@@ -26,7 +26,7 @@ async def stream_logs(
         stderr=query_bool(request, "stderr"),
         follow=query_bool(request, "follow"),
         since=query_moment(request, "since"),
-        tail=_tail(query_text(request, "tail")),
+        tail=query_tail(request),
     )
     if not (query.stdout or query.stderr):
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
@@ -41,12 +41,7 @@ async def stream_logs(
                 text = rfc3339_nano(item.line.time).encode() + b" " + text
             yield text if tty else frame(_stream(item), text)
 
-    return await stream_bytes(request, pieces(), content_type=RAW if tty else MULTIPLEXED)
-
-
-def _tail(text: str) -> int | None:
-    """How many of the last lines; as Docker does, anything that is no number means all."""
-    return int(text) if text.isascii() and text.isdecimal() else None
+    return await stream_bytes(request, pieces(), content_type=RAW if tty else MULTIPLEXED, endless=query.follow)
 
 
 def _stream(item: SwarmLogLine) -> StdStream:

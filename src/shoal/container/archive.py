@@ -242,5 +242,5 @@ def _merged(images: Sequence[ArchivedImage]) -> list[ArchivedImage]:
 def _decode(content: bytes, kind: type[T], what: str) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise InvalidArgument(f"invalid archive: {what}: {error}") from error

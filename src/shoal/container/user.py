@@ -75,7 +75,7 @@ def _gid(wanted: str, groups: list[_Group]) -> int:
 def _number(text: str) -> int | None:
     if not (text.isascii() and text.removeprefix("-").isdigit()):
         return None
-    number = int(text)
+    number = int(text) if len(text) <= len(str(MAX_ID)) else -1
     if not 0 <= number <= MAX_ID:
         raise InvalidArgument(f"uids and gids must be in range 0-{MAX_ID}")
     return number
@@ -83,15 +83,19 @@ def _number(text: str) -> int | None:
 
 def _accounts(passwd: str) -> Iterator[_Account]:
     for fields in _lines(passwd):
-        if len(fields) >= 4 and fields[2].isdecimal() and fields[3].isdecimal():
+        if len(fields) >= 4 and _is_id(fields[2]) and _is_id(fields[3]):
             yield _Account(fields[0], int(fields[2]), int(fields[3]), fields[5] if len(fields) > 5 else "")
 
 
 def _groups(group: str) -> Iterator[_Group]:
     for fields in _lines(group):
-        if len(fields) >= 3 and fields[2].isdecimal():
+        if len(fields) >= 3 and _is_id(fields[2]):
             members = fields[3].split(",") if len(fields) > 3 else []
             yield _Group(fields[0], int(fields[2]), frozenset(filter(None, members)))
+
+
+def _is_id(text: str) -> bool:
+    return text.isdecimal() and len(text) <= len(str(MAX_ID))
 
 
 def _lines(text: str) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from shoal.container.image.catalogue import Image
 from shoal.engine import merge, mounts
 from shoal.engine.files import is_address
+from shoal.engine.limits import check_limits
 from shoal.engine.signals import parse_signal
 from shoal.errors import InvalidArgument, NotFound
 from shoal.objects.container import (
@@ -30,7 +31,8 @@ from shoal.objects.ids import ContainerId
 # json-file's, all of them; those that only tag its lines are taken and say nothing.
 _LOG_OPTIONS = {"max-size", "max-file", "compress", "mode", "max-buffer-size", "labels", "labels-regex", "env",
                 "env-regex", "tag"}  # fmt: skip
-_PORT = re.compile(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?\Z")
+_PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z", re.ASCII)
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,7 @@ def checked(host: HostConfig) -> HostConfig:
         raise InvalidArgument("invalid restart policy: maximum retry count can only be used with 'on-failure'")
     if host.auto_remove and policy.name not in ("", "no"):
         raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
-    if host.memory and host.memory < 6 * 1024 * 1024:
-        raise InvalidArgument("Minimum memory limit allowed is 6MB")
+    check_limits(host)
     if host.log_config.type not in ("", "json-file", "local", "none"):
         raise InvalidArgument(
             f"logger: no log driver named '{host.log_config.type}' is registered: json-file, local and none are"
@@ -87,7 +88,7 @@ def log_size(text: str | None) -> int:
     word = text.lower().removesuffix("b")
     factor = units.get(word[-1:], 1)
     number = word[:-1] if word[-1:] in units else word
-    if not number.isdecimal():
+    if not number.isdecimal() or len(number) > _MOST_DIGITS:
         raise InvalidArgument(f"invalid size: '{text}'")
     return int(number) * factor
 
@@ -96,7 +97,7 @@ def _check_log(log: LogConfig) -> None:
     for key, value in (log.config or {}).items():
         if key not in _LOG_OPTIONS:
             raise InvalidArgument(f"unknown log opt '{key}' for {log.type or 'json-file'} log driver")
-        if key == "max-file" and not (value.isdecimal() and int(value)):
+        if key == "max-file" and not (value.isdecimal() and len(value) <= _MOST_DIGITS and int(value)):
             raise InvalidArgument(f"max-file cannot be less than 1: '{value}'")
     log_size(log.config.get("max-size"))
 

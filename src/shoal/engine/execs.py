@@ -16,6 +16,7 @@ from shoal.container.runtime import Runtime, Stdio
 from shoal.engine.events import Events
 from shoal.engine.records import Records
 from shoal.engine.spec import environment, spec_input
+from shoal.engine.startfailure import blamed, exit_code
 from shoal.engine.streams import LiveStreams
 from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, ShoalError
 from shoal.keeper.client import Attachment, KeeperClient
@@ -28,7 +29,6 @@ _log = logging.getLogger(__name__)
 
 # Whoever started an exec asks for its exit code once its streams have ended; after this many seconds nobody will.
 _KEPT_SECONDS = 300.0
-_NOT_FOUND = ("executable file not found", "no such file or directory")
 
 
 @dataclass
@@ -122,11 +122,11 @@ class Execs:
             return await self._start(found, container, detach=detach, size=console_size)
         except BaseException as error:
             await self._clear(found)
-            text = str(error)
-            self._end(found, 127 if any(reason in text for reason in _NOT_FOUND) else 126)
+            code = exit_code(str(error))
+            self._end(found, code if code != 128 else 126)
             if detach or not isinstance(error, ShoalError):
-                raise
-            return FailedStart(text)
+                raise blamed(error) from error
+            return FailedStart(str(error))
 
     async def exec_resize(self, exec_id: str, height: int, width: int) -> None:
         """Tell its terminal the size. Raises Conflict when it does not run."""

@@ -48,7 +48,13 @@ def until(filters: Filters, now: datetime) -> datetime | None:
         return None
     if len(values) > 1:
         raise InvalidArgument("more than one until filter specified")
-    text = values[0]
+    try:
+        return _moment(values[0], now)
+    except (ValueError, OverflowError) as error:
+        raise InvalidArgument(f"invalid until filter: {values[0]!r}") from error
+
+
+def _moment(text: str, now: datetime) -> datetime:
     if text.replace(".", "", 1).isdecimal():
         return datetime.fromtimestamp(float(text), UTC)
     if text and (found := _DURATION.match(text)):

@@ -30,6 +30,7 @@ from shoal.engine.networks import NodeNetworks, Want
 from shoal.engine.records import Records
 from shoal.engine.signals import parse_signal
 from shoal.engine.spec import spec_input
+from shoal.engine.startfailure import blamed, exit_code
 from shoal.engine.volumes import Volumes
 from shoal.engine.waiting import Condition, Waiters
 from shoal.engine.whole import regardless, whole
@@ -54,6 +55,8 @@ _log = logging.getLogger(__name__)
 # Of the runtime's containers: which daemon's it is, by where that keeps them.
 ROOT_LABEL = "shoal.root"
 
+# Of a container's name, in that of its network namespace: a file's name has at most 255 bytes, and an id may follow.
+_NETNS_NAME = 200
 _STOP_SECONDS = 10
 # How long a process may take to be gone after SIGKILL, in seconds.
 _KILL_SECONDS = 10
@@ -191,7 +194,7 @@ class Lifecycle:
             container = await self._records.put(replace(container, state=state))
         except BaseException as error:
             await self._give_up(container.id, error)
-            raise
+            raise blamed(error) from error
         self._watches[container.id] = spawn(self._watch(container.id), name=f"watch {container.name}")
         self._events.of_container("start", container)
         for tell in self.on_started:
@@ -222,15 +225,13 @@ class Lifecycle:
         container = self._records.get(container_id)
         await self._clear(container)
         text = str(error)
-        code = 127 if "no such file or directory" in text or "executable file not found" in text else 128
-        code = 126 if "permission denied" in text else code
         state = replace(
             container.state,
             status="created" if container.state.started_at == ZERO_TIME else "exited",
             running=False,
             restarting=False,
             pid=0,
-            exit_code=code,
+            exit_code=exit_code(text),
             error=text,
         )
         container = await self._records.put(replace(self._records.get(container_id), state=state))
@@ -288,9 +289,10 @@ class Lifecycle:
     def _netns_name(self, container: Container) -> str:
         """The container's name, unless something else there is called so."""
         taken = {sandbox.netns for sandbox in self._networks.sandboxes.values()}
-        if container.name in taken or (self._netns_root / container.name).exists():
-            return f"{container.name}-{container.short_id}"
-        return container.name
+        name = container.name[:_NETNS_NAME]
+        if name in taken or (self._netns_root / name).exists():
+            return f"{name}-{container.short_id}"
+        return name
 
     async def _spec(self, container: Container, network: str) -> oci.OciSpec:
         folder = self._containers_root / container.id

@@ -33,6 +33,7 @@ DEFAULT_POOLS: Sequence[tuple[str, int]] = (
     ("192.168.0.0/16", 20),
 )
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
+_LINK_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
 
 
 class LocalNetworks:
@@ -254,7 +255,11 @@ def _check(wanted: LocalNetwork) -> None:
                 f"invalid network config:\ninvalid gateway {config.gateway}: parent subnet is {config.subnet}"
             )
         _check_parts(config, subnet)
-    if not (mtu := wanted.options.get(MTU_OPTION, "1500")).isdecimal():
+    bridge = wanted.options.get(BRIDGE_NAME, "br-")
+    if not _LINK_NAME.match(bridge) or bridge in (".", ".."):
+        raise InvalidArgument(f"invalid value for {BRIDGE_NAME}: {bridge!r} cannot be the name of a link")
+    mtu = wanted.options.get(MTU_OPTION, "1500")
+    if not (mtu.isascii() and mtu.isdecimal() and len(mtu) <= 5 and int(mtu) <= 65535):
         raise InvalidArgument(f"invalid value for {MTU_OPTION}: {mtu!r} is no number of bytes")
 
 

@@ -78,12 +78,7 @@ def updated(host: HostConfig, body: UpdateConfig) -> HostConfig:
         raise InvalidArgument(
             "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time"
         )
-    new = replace(host, **changes)
-    if new.memory and 0 < new.memory_swap < new.memory:
-        raise InvalidArgument("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if new.memory and 0 < new.memory < new.memory_reservation:
-        raise InvalidArgument("Minimum memory limit can not be less than memory reservation limit, see usage")
-    return new
+    return replace(host, **changes)
 
 
 def _limits(host: HostConfig) -> tuple[object, ...]:

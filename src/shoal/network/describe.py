@@ -39,6 +39,7 @@ from shoal.network.node import (
 HOST_PART = "host"
 # The table of a mark's way back lies this far above the mark.
 _TABLE_OF_MARK = 100
+_ALIAS_BYTES = 255  # the kernel's IFALIASZ, less one
 
 
 def overlay_part(network_id: str) -> str:
@@ -77,11 +78,18 @@ def outer_name(sandbox_id: str, network_id: str) -> str:
     return "veth" + hashlib.sha256(f"{sandbox_id}/{network_id}".encode()).hexdigest()[:7]
 
 
+def _mark(text: str) -> str:
+    """The alias that says whose an item is, as long as the kernel takes it: names have no end."""
+    return text.encode()[:_ALIAS_BYTES].decode(errors="ignore")
+
+
 def _host(node: NodeNetwork) -> Iterator[Item]:
     if node.bridges:
         yield Sysctl(HOST, "net.ipv4.ip_forward", "1")
     for network in node.bridges.values():
-        yield Bridge(HOST, network.bridge, network.mtu, _bridge_mac(network), f"{node.owner}: network {network.name}")
+        yield Bridge(
+            HOST, network.bridge, network.mtu, _bridge_mac(network), _mark(f"{node.owner}: network {network.name}")
+        )
         for gateway in network.gateways:
             yield Address(HOST, network.bridge, gateway)
         # 127.0.0.1:port is translated to an address behind the bridge, which the kernel holds to be a martian else.
@@ -97,7 +105,7 @@ def _bridge_mac(network: BridgeNetwork) -> str | None:
 
 
 def _overlay(node: NodeNetwork, network: OverlayNetwork) -> Iterator[Item]:
-    ns, alias = network.netns, f"{node.owner}: network {network.name}"
+    ns, alias = network.netns, _mark(f"{node.owner}: network {network.name}")
     yield Namespace(ns, alias)
     yield _ipv6(ns, network.gateways)
     yield Bridge(ns, "br0", network.mtu, mac_of(network.gateways[0]) if network.gateways else None, alias)
@@ -111,7 +119,7 @@ def _overlay(node: NodeNetwork, network: OverlayNetwork) -> Iterator[Item]:
 
 
 def _sandbox(node: NodeNetwork, sandbox: Sandbox) -> Iterator[Item]:
-    ns, owner = sandbox.netns, f"{node.owner}: {sandbox.owner}"
+    ns, owner = sandbox.netns, _mark(f"{node.owner}: {sandbox.owner}")
     yield Namespace(ns, owner)
     yield _ipv6(ns, [address for endpoint in sandbox.endpoints for address in endpoint.addresses])
     for endpoint in sandbox.endpoints:
@@ -158,7 +166,7 @@ def _endpoint(node: NodeNetwork, sandbox: Sandbox, endpoint: Endpoint, owner: st
         hairpin = bool(sandbox.publications)
     else:
         return
-    outer_owner = f"{owner} {inner}"
+    outer_owner = _mark(f"{owner} {inner}")
     yield Veth(hub, outer, ns, inner, mtu, None, outer_owner, master, isolated, hairpin)
     yield Veth(ns, inner, hub, outer, mtu, endpoint.mac, owner)
     for address in endpoint.addresses:

@@ -15,6 +15,8 @@ from shoal.errors import InvalidArgument
 
 T = TypeVar("T")
 
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+
 _ACRONYMS = {
     "id": "ID", "ip": "IP", "dns": "DNS", "tls": "TLS", "ca": "CA", "cpus": "CPUs", "cpu": "CPU", "ipam": "IPAM",
     "uid": "UID", "gid": "GID", "os": "OS", "url": "URL", "pid": "PID", "ips": "IPs", "io": "IO", "ipv4": "IPv4",
@@ -59,10 +61,20 @@ def decode(body: bytes, kind: type[T]) -> T:
     :raises InvalidArgument: what is not JSON, or does not fit the type; the text says where.
     """
     try:
-        raw = msgspec.json.decode(body)
+        return convert(untyped(body), kind)
     except msgspec.DecodeError as error:
         raise InvalidArgument(f"invalid JSON: {error}") from error
-    return convert(raw, kind)
+
+
+def untyped(body: bytes | str) -> object:
+    """Parsed JSON. Raises msgspec's DecodeError, and InvalidArgument for what is no text or nested without end."""
+    try:
+        parsed: object = msgspec.json.decode(body)
+    except RecursionError as error:
+        raise InvalidArgument("invalid JSON: exceeded max depth") from error
+    except UnicodeError as error:
+        raise InvalidArgument("invalid JSON: it is not UTF-8") from error
+    return parsed
 
 
 def convert(raw: object, kind: type[T]) -> T:
@@ -114,6 +126,9 @@ def _folded(raw: object, kind: Any) -> object:
         return [_folded(_unless_null(item, inner), inner) for item in raw]
     if shape == "dict" and isinstance(raw, dict):
         return {key: _folded(_unless_null(value, inner), inner) for key, value in raw.items()}
+    if isinstance(raw, int) and not _INT64_MIN <= raw <= _INT64_MAX:
+        # Python's numbers have no end; those of the API, of the wire and of the kernel have.
+        raise InvalidArgument("invalid JSON: json: cannot unmarshal number out of range into a value of type int64")
     return raw
 
 

@@ -9,7 +9,7 @@ from shoal.aio.clock import Clock
 from shoal.api.attachments import converse, framed
 from shoal.api.backends_containers import ContainerBackend
 from shoal.api.moments import query_moment, rfc3339_nano
-from shoal.api.requests import query_bool, query_text
+from shoal.api.requests import query_bool, query_tail, query_text
 from shoal.api.router import stream
 from shoal.api.streams import JSON, MULTIPLEXED, RAW, RawConnection, StdStream, hijack, stream_bytes, stream_json
 from shoal.api.versions import version_of
@@ -42,15 +42,13 @@ def log_query(request: web.Request) -> LogQuery:
     stdout, stderr = query_bool(request, "stdout"), query_bool(request, "stderr")
     if not stdout and not stderr:
         raise InvalidArgument("Bad parameters: you must choose at least one stream")
-    tail = query_text(request, "tail")
     return LogQuery(
         stdout=stdout,
         stderr=stderr,
         follow=query_bool(request, "follow"),
         since=query_moment(request, "since"),
         until=query_moment(request, "until") or None,
-        # Docker takes anything that is no number for "all".
-        tail=int(tail) if tail.isascii() and tail.isdecimal() else None,
+        tail=query_tail(request),
     )
 
 
@@ -80,7 +78,9 @@ class _Streams:
         lines = await self._backend.logs(container.id, query)
         pieces = log_pieces(lines, timestamps=query_bool(request, "timestamps"), tty=tty)
         multiplexed = not tty and version_of(request) >= NAMES_STREAMS
-        return await stream_bytes(request, pieces, content_type=MULTIPLEXED if multiplexed else RAW)
+        return await stream_bytes(
+            request, pieces, content_type=MULTIPLEXED if multiplexed else RAW, endless=query.follow
+        )
 
     async def attach(self, request: web.Request) -> web.StreamResponse:
         container = self._backend.get(request.match_info["id"])
@@ -118,7 +118,7 @@ class _Streams:
             error = WaitError(result.error) if result.error else None
             yield encode(WaitAnswer(result.code, error)) + b"\n"
 
-        return await stream_bytes(request, answer(), content_type=JSON)
+        return await stream_bytes(request, answer(), content_type=JSON, endless=True)
 
     async def stats(self, request: web.Request) -> web.StreamResponse:
         samples = self._samples(
@@ -126,7 +126,7 @@ class _Streams:
             lasting=query_bool(request, "stream", True),
             one_shot=query_bool(request, "one-shot"),
         )
-        return await stream_json(request, samples, at_once=False)
+        return await stream_json(request, samples, at_once=False, endless=query_bool(request, "stream", True))
 
     async def _samples(self, ref: str, *, lasting: bool, one_shot: bool) -> AsyncIterator[object]:
         """Samples a second apart. A single one is compared to one that is taken for that alone, unless ``one_shot``."""

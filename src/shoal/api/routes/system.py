@@ -48,7 +48,7 @@ def routes(backend: SystemBackend, swarm: SwarmBackend, clock: Clock) -> Sequenc
         # Listening begins before the header goes out: a client may count on that.
         with backend.events.subscribe() as live:
             items = live_events(backend.events, live, filters, since=since, until=until, clock=clock)
-            return await stream_json(request, items)
+            return await stream_json(request, items, endless=True)
 
     async def disk_usage(request: web.Request) -> web.Response:
         kinds = request.query.getall("type", [])

@@ -166,7 +166,7 @@ def _healthcheck(config: RunConfig, text: str) -> RunConfig:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isdecimal() and len(text) < 10):
         raise InvalidArgument(f"--retries must be a number, not {text!r}")
     return int(text)
 

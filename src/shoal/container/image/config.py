@@ -80,7 +80,7 @@ def parse_config(content: bytes) -> ImageConfig:
     """Raises :class:`InvalidArgument` when it is no image config."""
     try:
         return msgspec.json.decode(content, type=ImageConfig)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise InvalidArgument(f"invalid image config: {error}") from error
 
 

@@ -124,5 +124,5 @@ def _decode(content: bytes, kind: type[T], what: str) -> T:
         raise InvalidArgument(f"{what} is too large: {len(content)} bytes")
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise InvalidArgument(f"invalid {what}: {error}") from error

@@ -4,7 +4,7 @@ import re
 
 from shoal.manager.control.refusals import invalid
 
-_NAME = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9]+)*\Z")
+_NAME = re.compile(r"[a-zA-Z0-9](?:[-_]*[A-Za-z0-9])*\Z")
 
 
 def validate_name(name: str) -> None:

@@ -1,7 +1,7 @@
 """Creating, listing and removing the swarm's networks."""
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from shoal.errors import Conflict, Forbidden, InvalidArgument, NotFound, Unimplemented
 from shoal.manager.control.names import validate_name
@@ -9,7 +9,7 @@ from shoal.manager.control.refusals import exists, in_use, invalid
 from shoal.manager.control.resolve import resolve
 from shoal.objects.ids import NetworkId, swarm_id
 from shoal.objects.ipam import Net
-from shoal.objects.network import IPAMConfig, Network, NetworkSpec
+from shoal.objects.network import MTU_OPTION, VXLAN_IDS, IPAMConfig, Network, NetworkSpec
 from shoal.objects.service import Service
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task
@@ -78,8 +78,17 @@ def _validate(spec: NetworkSpec) -> None:
         if driver not in ("bridge", "host", "null", "macvlan", "ipvlan"):
             raise NotFound(f'plugin "{driver}" not found')
         raise invalid(f"network driver {driver} cannot be used in swarm scope")
+    _validate_options((spec.driver_configuration.options if spec.driver_configuration else None) or {})
     for config in _asked(spec):
         _validate_pool(config)
+
+
+def _validate_options(options: Mapping[str, str]) -> None:
+    """Those that the allocator and the nodes read as numbers."""
+    for key, most in ((VXLAN_IDS, (1 << 24) - 1), (MTU_OPTION, 65535)):
+        for text in options.get(key, "").split(",") if key in options else ():
+            if not (text.isascii() and text.isdecimal() and len(text) <= 8 and int(text) <= most):
+                raise invalid(f"invalid value for {key}: {options[key]!r}: a number up to {most} is needed")
 
 
 def _validate_pool(config: IPAMConfig) -> None:

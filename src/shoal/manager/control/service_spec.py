@@ -26,6 +26,8 @@ _IMAGE = re.compile(
     r"(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?\Z",
     re.ASCII,
 )
+# Each task takes room in the store, whether or not a node has room for it.
+_MAX_REPLICAS = 10_000
 _MIN_CPUS = 1_000_000
 _MIN_MEMORY = 4 * 1024 * 1024
 
@@ -65,6 +67,8 @@ def _mode(spec: ServiceSpec) -> None:
         raise invalid("jobs are not supported yet: use a service with --restart-condition none")
     if mode.replicated is not None and (mode.replicated.replicas or 0) < 0:
         raise invalid("Number of replicas must be non-negative")
+    if spec.replicas > _MAX_REPLICAS:
+        raise invalid(f"Number of replicas must be at most {_MAX_REPLICAS}, and is {spec.replicas}")
 
 
 def _task(task: TaskSpec) -> None:
