@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from shoal.aio.tasks import spawn
 from shoal.api.requests import json_response
@@ -20,12 +21,13 @@ _log = logging.getLogger(__name__)
 Routes: TypeAlias = Sequence[web.RouteDef]
 
 _BODY_LIMIT: Final = 16 * 1024 * 1024
-_HEADERS: Final = {
+HEADERS: Final = {
     "Api-Version": API_VERSION,
     "Docker-Experimental": "false",
     "Ostype": "linux",
     "Server": f"Shoal/{VERSION} (linux)",
 }
+"""What every answer has."""
 
 
 def build_app(routes: Routes, *, body_limit: int = _BODY_LIMIT) -> web.Application:
@@ -43,6 +45,12 @@ def error_response(error: BaseException) -> web.Response:
     """Docker's answer to an error: ``{"message": …}`` and the status of its kind; nothing of our insides."""
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return message_response(413, "http: request body too large")
+    if isinstance(error, LineTooLong):
+        return message_response(431, "request header fields too large")
+    if isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        # The lines after the first show the bytes.
+        why = (getattr(error, "message", "") or str(error)).partition("\n")[0].strip(" :")
+        return message_response(400, f"malformed HTTP request: {why}")
     if isinstance(error, web.HTTPException):
         return message_response(error.status, error.text or error.reason)
     if not isinstance(error, ShoalError):
@@ -58,7 +66,7 @@ def message_response(status: int, text: str) -> web.Response:
 
 
 async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)
+    response.headers.update(HEADERS)
 
 
 def _dispatcher(router: Router) -> Handler:
@@ -84,9 +92,13 @@ async def _answer(request: web.Request, match: Match) -> web.StreamResponse:
         return await match.handler(request)
     except (ShoalError, web.HTTPException) as error:
         return error_response(error)
+    except (HttpProcessingError, web.RequestPayloadError) as error:
+        response = error_response(error)
+        response.force_close()  # Where the next request begins, nobody knows.
+        return response
     except ConnectionError as error:
         if request.transport is None or request.transport.is_closing():
-            raise  # The client's own connection: aiohttp knows that nobody is left to answer.
+            return web.Response()  # The client's own connection: nobody is left to answer.
         return _unexpected(request, error)
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the client gets an answer and the log the rest
         return _unexpected(request, error)

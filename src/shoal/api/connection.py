@@ -13,10 +13,10 @@ import socket
 from typing import Final
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 
-from shoal.api.app import message_response
+from shoal.api.app import HEADERS, error_response
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +24,13 @@ _FIRST_REQUEST_SECONDS: Final = 300.0
 _LINE_LIMIT: Final = 64 * 1024
 """Bytes of the request line, and of one header: credentials for a registry are long, and so are many filters."""
 
+_UNREADABLE: Final = (HttpProcessingError, web.RequestPayloadError)
+
 
 class Connection(web.RequestHandler):
     """What the listening sockets make for each client."""
 
-    __slots__ = ("_body", "_ended", "_patience", "_tied")
+    __slots__ = ("_answered", "_body", "_ended", "_patience", "_tied")
 
     def __init__(
         self,
@@ -43,7 +45,9 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp is told that there is no such log
             max_line_size=_LINE_LIMIT,
             max_field_size=_LINE_LIMIT,
+            auto_decompress=False,  # as dockerd: what is compressed says so itself
         )
+        self._answered = 0
         self._body: StreamReader | None = None
         self._ended = False
         self._tied = False
@@ -61,15 +65,19 @@ class Connection(web.RequestHandler):
             self.force_close()
 
     def data_received(self, data: bytes) -> None:
+        before, body = self._request_count, self._body
         super().data_received(data)
-        if self._messages:
-            self._body = self._messages[-1][1]
+        if self._request_count == before:
+            return
+        if body is not None and not body.is_eof():
+            # Nothing follows a body that has not ended but the news that it cannot be read: its reader waits for them.
+            body.set_exception(web.RequestPayloadError("its body cannot be read"))
+        self._body = self._messages[-1][1]
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's is so; aiohttp's never has anything to say
         """True keeps our side open: there is somebody who asked something, and may wait for the answer."""
-        asked = bool(self._messages) or (self._request_count > 0 and self._waiter is None)
-        whole = self._body is not None and self._body.is_eof()
-        if not (asked and whole) or self._tied or self.ssl_context is not None or _is_gone(self.transport):
+        asked = self._request_count > self._answered and self._body is not None and self._body.is_eof()
+        if not asked or self._tied or self.ssl_context is not None or _is_gone(self.transport):
             return False
         self._ended = True
         return True
@@ -81,9 +89,12 @@ class Connection(web.RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        if isinstance(resp, web.HTTPException):
+            resp = _closing(resp)  # aiohttp's own, which no handler of ours has seen
         result = await super().finish_response(request, resp, start_time)
+        self._answered += 1
         self._tied = False
-        if self._ended and not self._messages:
+        if self._ended and self._answered == self._request_count:
             self.close()
         return result
 
@@ -95,21 +106,26 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what could not be read as a request."""
-        if not isinstance(exc, HttpProcessingError):
+        if not isinstance(exc, _UNREADABLE) or request.writer.output_size:
             return super().handle_error(request, status, exc, message)
         _log.debug("not a request: %r", exc)
-        if isinstance(exc, LineTooLong):
-            response = message_response(431, "request header fields too large")
-        else:
-            # The lines after the first show the bytes.
-            why = (message or "").partition("\n")[0].strip(" :") or "it cannot be read"
-            response = message_response(400, f"malformed HTTP request: {why}")
-        response.force_close()
-        return response
+        return _closing(exc)
+
+    def log_exception(self, *args: object, **kw: object) -> None:
+        """What a client sends that is no body of a request is no error of ours."""
+        if not isinstance(kw.get("exc_info"), _UNREADABLE):
+            super().log_exception(*args, **kw)
 
     def _lose_patience(self) -> None:
         if not self._request_count:
             self.force_close()
+
+
+def _closing(error: BaseException) -> web.Response:
+    response = error_response(error)
+    response.headers.update(HEADERS)
+    response.force_close()
+    return response
 
 
 def _is_gone(transport: asyncio.BaseTransport | None) -> bool:

@@ -11,7 +11,7 @@ from tests.fakes.light_engine import AUTO_REMOVE, LightEngine, eventually, light
 from tests.fakes.runtime import FakeRuntime
 
 from shoal.aio.tasks import spawn
-from shoal.errors import Conflict, Internal, NotFound, NotModified, ShoalError, Unavailable
+from shoal.errors import Conflict, Internal, InvalidArgument, NotFound, NotModified, ShoalError, Unavailable
 from shoal.objects.container import HostConfig, PortBinding
 
 
@@ -94,7 +94,7 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path, step: str) -> None:
         host = HostConfig(port_bindings={"80/tcp": [PortBinding(host_port="0")]})
         key = await engine.create("web", network="bridge", host=host)
         engine.runtime.fails[step] = Internal('exec: "x": executable file not found in $PATH')
-        with pytest.raises(Internal):
+        with pytest.raises(InvalidArgument):
             await engine.lifecycle.start(key)
         container = engine.records.get(key)
         assert (container.state.status, container.state.exit_code) == ("created", 127)
@@ -111,7 +111,7 @@ def test_a_failed_start_of_one_that_is_to_remove_itself(tmp_path: Path) -> None:
         await engine.lifecycle.open_stdio(engine.records.get(key))
         removed = engine.containers.wait(key, "removed")
         engine.runtime.fails["start"] = Internal("permission denied")
-        with pytest.raises(Internal):
+        with pytest.raises(InvalidArgument):
             await engine.lifecycle.start(key)
         assert (await asyncio.wait_for(removed, 5)).code == 126
         engine.nothing_of(key)

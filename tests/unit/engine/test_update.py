@@ -1,5 +1,6 @@
 import pytest
 
+from shoal.engine.create import checked
 from shoal.engine.update import updated
 from shoal.errors import InvalidArgument
 from shoal.objects.container import HostConfig, RestartPolicyConfig
@@ -27,4 +28,4 @@ def test_only_what_is_given_changes() -> None:
 )
 def test_contradictions_are_refused(host: HostConfig, body: UpdateConfig) -> None:
     with pytest.raises(InvalidArgument):
-        updated(host, body)
+        checked(updated(host, body))
