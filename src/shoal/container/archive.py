@@ -44,6 +44,7 @@ from shoal.errors import InvalidArgument
 _CHUNK = 1 << 20
 _DOCUMENT_LIMIT = 16 << 20
 _LINK_LIMIT = 8
+_MEMBER_LIMIT = 100_000
 _LAYER_TYPES = {"": DOCKER_LAYER, "gzip": DOCKER_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 
 T = TypeVar("T")
@@ -174,7 +175,9 @@ def _index(file: IO[bytes]) -> dict[str, Member]:
     file.seek(0)
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
-            for info in tar:
+            for count, info in enumerate(tar):
+                if count > _MEMBER_LIMIT:
+                    raise InvalidArgument(f"invalid archive: more than {_MEMBER_LIMIT} files")
                 name = _safe_name(info.name)
                 if info.isreg():
                     members[name] = Member(name, info.offset_data, info.size)
@@ -182,7 +185,7 @@ def _index(file: IO[bytes]) -> dict[str, Member]:
                     links[name] = _safe_name(posixpath.join(posixpath.dirname(name), info.linkname))
                 elif info.islnk():
                     links[name] = _safe_name(info.linkname)
-    except tarfile.TarError as error:
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidArgument(f"invalid archive: {error}") from error
     for name, target in links.items():
         for _hop in range(_LINK_LIMIT):

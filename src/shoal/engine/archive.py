@@ -1,6 +1,7 @@
 """``docker cp``, ``export`` and ``diff``: a container's files, whether it runs or not."""
 
 import asyncio
+import errno
 import os
 import posixpath
 import stat
@@ -30,6 +31,13 @@ _GO_KINDS = (
     (stat.S_ISFIFO, 1 << 25), (stat.S_ISSOCK, 1 << 24),
 )  # fmt: skip
 _GO_BITS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20))
+
+
+# What the names, kinds and targets in an archive lead to, rather than a disk or a kernel.
+_ARCHIVES_FAULT = {
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL,
+    errno.EPERM, errno.EXDEV, errno.EFBIG, errno.ENOTEMPTY,
+}  # fmt: skip
 
 
 class Archives:
@@ -129,6 +137,8 @@ def _write(out: IO[bytes], root: int, path: str, places: "list[str] | tuple[str,
                 writer.add(base, ".", name)
             else:
                 writer.add(base, name, name)
+    except RecursionError as error:
+        raise Internal("the archive is not whole: folders are nested too deep") from error
     finally:
         os.close(base)
 
@@ -148,13 +158,14 @@ def _unpack(reader: TarReader, source: IO[bytes]) -> None:
     try:
         reader.unpack(source)
     except OSError as error:
-        raise Internal(f"the archive cannot be unpacked: {error}") from error
+        kind = InvalidArgument if error.errno in _ARCHIVES_FAULT else Internal
+        raise kind(f"the archive cannot be unpacked: {error}") from error
 
 
 def _found(look: Callable[[], PathStat], path: str, ref: str) -> PathStat:
     try:
         return look()
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path with a NUL in it is no OSError
         raise NotFound(f"Could not find the file {path} in container {ref}") from error
 
 

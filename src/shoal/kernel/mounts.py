@@ -87,6 +87,8 @@ def open_in(root: int, path: str, flags: int, mode: int = 0) -> int:
 
     :raises OSError: as open(2) says; ELOOP for a magic link such as ``/proc/1/root``.
     """
+    if "\0" in path:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     how = _OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE_IN_ROOT | _RESOLVE_NO_MAGICLINKS)
     while True:
         fd = _libc.syscall(

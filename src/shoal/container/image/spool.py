@@ -3,6 +3,7 @@
 import asyncio
 import bz2
 import hashlib
+import io
 import lzma
 import os
 import tarfile
@@ -10,7 +11,7 @@ import tempfile
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from shoal.errors import InvalidArgument
 
@@ -93,6 +94,47 @@ class _Streamed:
     def finish(self) -> None:
         if not self._stream.eof:
             raise InvalidArgument("compressed data: unexpected EOF")
+
+
+class Unpacked(io.RawIOBase):
+    """A stream read unpacked, for threads: whatever it is packed with, a window at a time is in memory.
+
+    Reading raises :class:`InvalidArgument` for what cannot be unpacked.
+    """
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._inflater: Inflater | None = None
+        self._pieces: Iterator[bytes] = iter(())
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        while not self._ready:
+            if (piece := next(self._pieces, None)) is not None:
+                self._ready = memoryview(piece)
+            elif not self._feed():
+                return 0
+        count = min(len(view), len(self._ready))
+        view[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _feed(self) -> bool:
+        """Take more of the source; False at its end."""
+        data = self._source.read(_WINDOW >> 4)
+        if data and self._inflater is None:
+            self._inflater = inflater(data)
+        if self._inflater is None:
+            return False
+        if not data:
+            self._inflater.finish()
+            return False
+        self._pieces = self._inflater.feed(data)
+        return True
 
 
 def inflater(start: bytes) -> Inflater:
