@@ -22,7 +22,8 @@ from shoal.errors import Conflict, InvalidArgument
 _log = logging.getLogger(__name__)
 
 _SYSTEMD_FIRST: Final = 3
-_BACKLOG: Final = 512
+# As many as the kernel allows (net.core.somaxconn), as in Go: a client of a unix socket is refused at once where it is full.
+_BACKLOG: Final = 4096
 _GROUP: Final = "docker"
 _SHUTDOWN_SECONDS: Final = 2.0
 

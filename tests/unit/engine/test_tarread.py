@@ -168,7 +168,7 @@ def test_a_head_that_would_fill_the_memory(tree: Tree, kind: bytes) -> None:
 
 
 def test_what_unpacks_to_very_much_is_never_in_memory_at_once(tree: Tree) -> None:
-    size = 400 << 20
+    size = 128 << 20
     plain = io.BytesIO()
     # Of the kind that bzip2 makes 40 bytes of for every 45 MB, and that would all come out of one call.
     with bz2.BZ2File(plain, "wb") as packer:
