@@ -22,7 +22,7 @@ from shoal.errors import Conflict, InvalidArgument
 _log = logging.getLogger(__name__)
 
 _SYSTEMD_FIRST: Final = 3
-# As many as the kernel allows (net.core.somaxconn), as in Go: a client of a unix socket is refused at once where it is full.
+# As many as the kernel allows (net.core.somaxconn), as in Go: where it is full, a unix socket refuses at once.
 _BACKLOG: Final = 4096
 _GROUP: Final = "docker"
 _SHUTDOWN_SECONDS: Final = 2.0

@@ -44,7 +44,7 @@ from shoal.errors import InvalidArgument
 _CHUNK = 1 << 20
 _DOCUMENT_LIMIT = 16 << 20
 _LINK_LIMIT = 8
-_MEMBER_LIMIT = 100_000
+_MEMBER_LIMIT = 20_000
 _LAYER_TYPES = {"": DOCKER_LAYER, "gzip": DOCKER_LAYER_GZIP, "zstd": OCI_LAYER_ZSTD}
 
 T = TypeVar("T")
@@ -113,6 +113,14 @@ class Archive:
             raise InvalidArgument(f"invalid archive: {name} is missing")
         return member
 
+    def _blob(self, blob: Descriptor) -> Member:
+        member = self._member(_blob_name(blob.digest))
+        if member.size != blob.size:
+            raise InvalidArgument(
+                f"invalid archive: {blob.digest} has {member.size} bytes, its manifest says {blob.size}"
+            )
+        return member
+
     def _read(self, name: str) -> bytes:
         member = self._member(name)
         if member.size > _DOCUMENT_LIMIT:
@@ -139,7 +147,7 @@ class Archive:
         if kind not in MANIFESTS:
             raise InvalidArgument(f"invalid archive: unsupported media type {kind}")
         manifest = parse_manifest(content)
-        blobs = {blob.digest: self._member(_blob_name(blob.digest)) for blob in (manifest.config, *manifest.layers)}
+        blobs = {blob.digest: self._blob(blob) for blob in (manifest.config, *manifest.layers)}
         config = parse_config(self._read(_blob_name(manifest.config.digest)))
         return ArchivedImage(manifest, kind, content, _checked(config, manifest), blobs, _names(entry))
 
@@ -164,7 +172,7 @@ class Archive:
             layers=layers,
             media_type=DOCKER_MANIFEST,
         )
-        names = tuple(parse(tag) for tag in entry.repo_tags or ())
+        names = tuple(_tag(text) for text in entry.repo_tags or ())
         return ArchivedImage(manifest, DOCKER_MANIFEST, encode(manifest), config, blobs, names)
 
 
@@ -220,7 +228,16 @@ def _names(entry: Descriptor) -> tuple[Reference, ...]:
     short = annotations.get(REF_NAME_ANNOTATION, "")
     # The second is a bare tag in most layouts, and then no name; some tools put the whole reference there.
     text = name or (short if "/" in short or ":" in short else "")
-    return (parse(text).or_latest(),) if text else ()
+    reference = parse(text) if text else None
+    return (reference.or_latest(),) if reference is not None and reference.digest is None else ()
+
+
+def _tag(text: str) -> Reference:
+    """A name for an image; a digest is none: it may be another image's."""
+    name = parse(text)
+    if name.digest is not None:
+        raise InvalidArgument(f'invalid tag "{text}"')
+    return name
 
 
 def _checked(config: ImageConfig, manifest: Manifest) -> ImageConfig:

@@ -14,6 +14,7 @@ from shoal.aio.tasks import cancel, spawn
 from shoal.container import oci, ocispec, rootfs, user
 from shoal.container.runtime import Runtime, Stdio
 from shoal.engine.events import Events
+from shoal.engine.limits import check_console
 from shoal.engine.records import Records
 from shoal.engine.spec import environment, spec_input
 from shoal.engine.startfailure import blamed, exit_code
@@ -98,6 +99,7 @@ class Execs:
         _check_running(container)
         if not config.cmd:
             raise InvalidArgument("No exec command specified")
+        check_console(config.console_size or ())
         made = Exec(container_id(), container.id, config)
         self._execs[made.id] = made
         self._event("exec_create", container, made)

@@ -3,6 +3,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -27,12 +28,19 @@ def check_limits(host: HostConfig) -> None:
         raise InvalidArgument(f"PIDs limit {host.pids_limit} is more than the kernel has: {_MAX_PIDS}")
     if not -1000 <= host.oom_score_adj <= 1000:
         raise InvalidArgument(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
+    check_console(host.console_size)
     if host.shm_size < 0:
         raise InvalidArgument("SHM size can not be less than 0")
     for limit in host.ulimits or ():
         if limit.hard != -1 and not -1 <= limit.soft <= limit.hard:
             why = "ulimit soft limit must be less than or equal to hard limit"
             raise InvalidArgument(f"{why}: {limit.soft} > {limit.hard}")
+
+
+def check_console(size: Sequence[int]) -> None:
+    """Raises InvalidArgument for what is no height and width of a terminal; an empty one says nothing."""
+    if size and not (len(size) == 2 and all(0 <= side <= 0xFFFF for side in size)):
+        raise InvalidArgument(f"invalid console size {list(size)}: a height and a width up to 65535 are needed")
 
 
 def _memory(host: HostConfig) -> None:

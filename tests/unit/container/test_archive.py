@@ -179,6 +179,31 @@ def test_links_that_lead_out_are_refused() -> None:
         Archive(file)
 
 
+def encoded(**entry: object) -> bytes:
+    return msgspec.json.encode([{"Layers": [], **entry}])
+
+
+def test_a_digest_is_no_name_for_an_image() -> None:
+    config = encode_config(ImageConfig(architecture="amd64", os="linux"))
+    files = {"c": config, "manifest.json": encoded(Config="c", RepoTags=["x@sha256:" + "0" * 64])}
+    with tar_of(dict(files)) as file, pytest.raises(InvalidArgument, match="invalid tag"):
+        Archive(file).images(AMD64)
+
+
+def test_sizes_that_a_layout_lies_about() -> None:
+    blobs, _target, manifest = layout()
+    for wrong in (0, 1 << 40, -1):
+        layers = [msgspec.structs.replace(manifest.layers[0], size=wrong), *manifest.layers[1:]]
+        content = encode(msgspec.structs.replace(manifest, layers=layers))
+        top = Descriptor(media_type=OCI_MANIFEST, digest=digest_of(content), size=len(content))
+        files: dict[str, bytes | str] = {
+            f"blobs/sha256/{digest[7:]}": blob for digest, blob in (blobs | {top.digest: content}).items()
+        }
+        files |= {"oci-layout": b"{}", "index.json": encode(Index(manifests=[top]))}
+        with tar_of(files) as file, pytest.raises(InvalidArgument, match="its manifest says"):
+            Archive(file).images(AMD64)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -187,11 +212,19 @@ def test_links_that_lead_out_are_refused() -> None:
         ({"manifest.json": b'[{"Config":"c","Layers":[]}]'}, "c is missing"),
         (docker_archive(LAYERS, **{"cfg.json": b"{}"}), "layers length mismatch"),
         (docker_archive(LAYERS, **{"cfg.json": b"[]"}), "invalid image config"),
+        (docker_archive(LAYERS, **{"cfg.json": b'{"a":' + b"[" * 100_000}), "invalid image config"),
+        (docker_archive(LAYERS, **{"cfg.json": b'{"os":"\xff"}'}), "invalid image config"),
     ],
 )
 def test_broken_archives(files: dict[str, bytes | str], message: str) -> None:
     with tar_of(files) as file, pytest.raises(InvalidArgument, match=message):
         Archive(file).images(AMD64)
+
+
+def test_more_files_than_there_is_memory_for() -> None:
+    head = tarfile.TarInfo("f").tobuf()
+    with on_disk(head * 20_002) as file, pytest.raises(InvalidArgument, match="more than 20000 files"):
+        Archive(file)
 
 
 def test_no_archive_at_all() -> None:

@@ -72,7 +72,15 @@ def resize_of(request: web.Request) -> tuple[int, int]:
     height, width = query_int(request, "h"), query_int(request, "w")
     if height is None or width is None:
         raise InvalidArgument('strconv.Atoi: parsing "": invalid syntax')
+    check_size(height, width)
     return height, width
+
+
+def check_size(*sides: int) -> None:
+    """Raises InvalidArgument for what is no terminal's height or width: the kernel has 16 bits for each."""
+    for side in sides:
+        if not 0 <= side <= 0xFFFF:
+            raise InvalidArgument(f"invalid size of a terminal: {side} is not between 0 and 65535")
 
 
 def _as_list(value: object) -> object:

@@ -7,7 +7,7 @@ from shoal.api.backends_containers import ExecBackend
 from shoal.api.requests import json_body, json_response, optional_body
 from shoal.api.router import stream
 from shoal.api.routes.container_streams import NAMES_STREAMS
-from shoal.api.routes.containers import resize_of
+from shoal.api.routes.containers import check_size, resize_of
 from shoal.api.streams import RawConnection, hijack
 from shoal.api.versions import version_of
 from shoal.errors import InvalidArgument, ShoalError
@@ -56,6 +56,7 @@ class _Execs:
         body = await optional_body(request, _StartBody) or _StartBody()
         found = await self._backend.exec_inspect(exec_id)
         height, width = body.console_size or (0, 0)
+        check_size(height, width)
         size = (height, width) if height and width else None
         if body.detach:
             await self._backend.exec_start(exec_id, tty=body.tty, detach=True, console_size=size)

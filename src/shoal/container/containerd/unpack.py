@@ -1,5 +1,6 @@
 """Layers between their two forms: a blob in the content store, and a snapshot (OCI image specification, layer.md)."""
 
+import re
 from collections.abc import Iterable
 from hashlib import sha256
 from uuid import uuid4
@@ -13,7 +14,7 @@ from shoal.container.containerd.rpc import Unary
 from shoal.container.containerd.snapshots import Snapshots
 from shoal.container.containerd.snapshots import to_pb as mounts_to_pb
 from shoal.container.rootfs import RootMount
-from shoal.errors import Conflict, InvalidArgument
+from shoal.errors import Conflict, Internal, InvalidArgument, ShoalError
 
 _APPLY = Unary("containerd.services.diff.v1.Diff/Apply", pb.ApplyRequest, pb.ApplyResponse)
 _DIFF = Unary("containerd.services.diff.v1.Diff/Diff", pb.DiffRequest, pb.DiffResponse)
@@ -27,10 +28,29 @@ def chain_id(diff_ids: Iterable[str]) -> str:
     return chain
 
 
+_LAYERS_FAULT = (
+    "archive/tar", "unexpected EOF", "invalid", "gzip:", "zstd:", "magic number mismatch", "file name too long",
+    "no such file or directory", "not a directory", "is a directory", "file exists", "levels of symbolic links",
+    "breakout", "operation not permitted", "cross-device link", "file too large",
+)  # fmt: skip
+
+
 async def apply(containerd: Containerd, layer: Descriptor, mounts: Iterable[RootMount]) -> Descriptor:
     """Unpack a layer's blob (tar, plain, gzip or zstd) into ``mounts``; what comes back describes the plain tar."""
     request = pb.ApplyRequest(diff=descriptor_to_pb(layer), mounts=mounts_to_pb(mounts))
-    return from_pb((await containerd.call(_APPLY, request)).applied)
+    try:
+        return from_pb((await containerd.call(_APPLY, request)).applied)
+    except Internal as error:
+        raise explained(layer, error) from error
+
+
+def explained(layer: Descriptor, error: Internal) -> ShoalError:
+    """What containerd says of a layer that will not unpack, without the folder that it had mounted for that; as
+    InvalidArgument where the layer is to blame, which it says in words alone."""
+    text = re.sub(r"^mount callback failed on \S+: ", "", str(error))
+    text = re.sub(r"\S*/tmpmounts/containerd-mount\d+", "", text)
+    blamed = any(words in text for words in _LAYERS_FAULT)
+    return (InvalidArgument if blamed else Internal)(f"layer {layer.digest} cannot be unpacked: {text}")
 
 
 async def diff(
