@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from shoal.api.filters import Filters
+from shoal.api.patterns import is_found
 from shoal.errors import InvalidArgument
 from shoal.objects.base import parse_time
 from shoal.objects.container import Container
@@ -88,14 +89,7 @@ def _moment_test(filters: Filters, find: Find) -> Callable[[Container], bool]:
 
 def _matches(wanted: Sequence[str], *texts: str) -> bool:
     """Docker takes ids and names for regular expressions, found anywhere; one that is none matches only itself."""
-    return not wanted or any(_found(pattern, text) for pattern in wanted for text in texts)
-
-
-def _found(pattern: str, text: str) -> bool:
-    try:
-        return pattern == text or re.search(pattern, text) is not None
-    except re.error:
-        return False
+    return not wanted or any(is_found(pattern, text) for pattern in wanted for text in texts)
 
 
 def _has_exited(container: Container, codes: Sequence[str]) -> bool:

@@ -4,13 +4,13 @@ Its newer form is a map of maps, ``{"label": {"a=b": true}}``, its older one a m
 Values of one key are alternatives (but every one of several labels must hold); keys must all hold.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from aiohttp import web
 
+from shoal.api.patterns import is_found
 from shoal.errors import InvalidArgument
 from shoal.objects.base import untyped
 
@@ -51,7 +51,7 @@ class Filters:
     def allows_part(self, key: str, *candidates: str | None) -> bool:
         """The same where a value may be any part of a candidate, or a regular expression that matches one."""
         wanted = self.get(key)
-        return not wanted or any(_is_part(value, c) for c in candidates if c is not None for value in wanted)
+        return not wanted or any(is_found(value, c) for c in candidates if c is not None for value in wanted)
 
     def allows_labels(
         self, labels: Mapping[str, str] | None, key: str = "label", *, empty_is_any: bool = False
@@ -76,15 +76,6 @@ class Filters:
         if yes == no:
             raise invalid_value(key, wanted)
         return yes
-
-
-def _is_part(value: str, candidate: str) -> bool:
-    if value in candidate:
-        return True
-    try:
-        return re.search(value, candidate) is not None
-    except re.error:
-        return False
 
 
 def _has_label(labels: Mapping[str, str], wanted: str) -> bool:

@@ -17,7 +17,7 @@ def node(path: Path, inside: str = "") -> Device:
     InvalidArgument when it is no device."""
     try:
         found = path.stat()
-    except FileNotFoundError as error:
+    except OSError as error:
         raise NotFound(
             f'error gathering device information while adding custom device "{path}": no such file'
         ) from error
@@ -30,7 +30,7 @@ def node(path: Path, inside: str = "") -> Device:
 
 def tree(path: Path, inside: str = "") -> tuple[Device, ...]:
     """Every device below the folder ``path``, as lying below ``inside``; or the one device that ``path`` is."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return (node(path, inside),)
     return tuple(sorted(_below(path, inside or str(path)), key=lambda device: device.path))
 

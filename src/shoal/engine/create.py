@@ -15,6 +15,7 @@ from shoal.engine.files import is_address
 from shoal.engine.limits import check_limits
 from shoal.engine.signals import parse_signal
 from shoal.errors import InvalidArgument, NotFound
+from shoal.objects.base import check_texts
 from shoal.objects.container import (
     Container,
     ContainerConfig,
@@ -175,6 +176,7 @@ def _found(names: NetworkNames, text: str) -> tuple[str, str]:
 
 def record(creation: Creation) -> Container:
     """The container's record. Raises InvalidArgument when the command or the stop signal can't be."""
+    check_texts(creation.config, creation.host)
     config = merge.merged(creation.config, creation.image.run_config)
     path, args = merge.command(config)
     if config.stop_signal:

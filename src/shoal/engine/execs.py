@@ -21,6 +21,7 @@ from shoal.engine.startfailure import blamed, exit_code
 from shoal.engine.streams import LiveStreams
 from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, ShoalError
 from shoal.keeper.client import Attachment, KeeperClient
+from shoal.objects.base import check_texts
 from shoal.objects.container import Container
 from shoal.objects.exec import ExecConfig, ExecInspect, ExecProcess
 from shoal.objects.ids import container_id
@@ -99,6 +100,7 @@ class Execs:
         _check_running(container)
         if not config.cmd:
             raise InvalidArgument("No exec command specified")
+        check_texts(config)
         check_console(config.console_size or ())
         made = Exec(container_id(), container.id, config)
         self._execs[made.id] = made

@@ -50,6 +50,20 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def check_texts(*objects: msgspec.Struct) -> None:
+    """Raises InvalidArgument where a text has a NUL in it: no path, argument, variable or name of the kernel's can."""
+    if any(map(_has_nul, msgspec.to_builtins(objects))):
+        raise InvalidArgument("invalid argument: a text contains a null byte")
+
+
+def _has_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_nul, value)) or any(map(_has_nul, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_nul, value))
+    return isinstance(value, str) and "\0" in value
+
+
 def encode(value: object) -> bytes:
     """JSON in the Engine API's form."""
     return msgspec.json.encode(value)

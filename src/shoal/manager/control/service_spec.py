@@ -6,6 +6,7 @@ from collections import Counter
 from shoal.errors import InvalidArgument
 from shoal.manager.control.names import validate_name
 from shoal.manager.control.refusals import invalid
+from shoal.objects.base import check_texts
 from shoal.objects.constraint import parse
 from shoal.objects.service import (
     ContainerSpec,
@@ -34,6 +35,7 @@ _MIN_MEMORY = 4 * 1024 * 1024
 
 def validate(spec: ServiceSpec) -> None:
     """Raises InvalidArgument with the first thing that is wrong."""
+    check_texts(spec)
     validate_name(spec.name)
     _task(spec.task_template)
     _mode(spec)
