@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from shoal.api.moments import query_moment, rfc3339_nano
-from shoal.api.requests import query_bool, query_int, registry_auth, required_version
+from shoal.api.requests import query_bool, query_int, query_tail, registry_auth, required_version
 from shoal.errors import InvalidArgument
 from shoal.wire.docker.auth import AuthConfig
 
@@ -48,7 +48,7 @@ def test_no_numbers(text: str) -> None:
 
 def test_versions_of_objects() -> None:
     assert required_version(asking(version="12"), "service") == 12
-    for text in ("", "x", "-1", "٣"):
+    for text in ("", "x", "-1", "٣", "1" * 5000):
         with pytest.raises(InvalidArgument, match=f"invalid service version '{text}': strconv.ParseUint"):
             required_version(asking(version=text), "service")
 
@@ -61,7 +61,10 @@ def test_credentials_come_back(name: str, password: str, padded: bool) -> None:
     assert registry_auth(make_mocked_request("GET", "/x", headers=header)) == auth
 
 
-@pytest.mark.parametrize("text", ["", "!!", "eA==", "W10=", "eyJ1c2VybmFtZSI6MX0="])
+DEEP = base64.urlsafe_b64encode(b"[" * 40_000).decode()
+
+
+@pytest.mark.parametrize("text", [DEEP, "", "!!", "eA==", "W10=", "eyJ1c2VybmFtZSI6MX0="])
 def test_credentials_that_cannot_be_read_are_none(text: str) -> None:
     assert registry_auth(make_mocked_request("GET", "/x", headers={"X-Registry-Auth": text})) is None
 
@@ -71,6 +74,19 @@ def test_moments(seconds: int, nanoseconds: int) -> None:
     moment = query_moment(asking(since=f"{seconds}.{nanoseconds:09d}"), "since")
     assert moment == seconds * 10**9 + nanoseconds
     assert rfc3339_nano(moment).endswith(f".{nanoseconds:09d}Z")
+
+
+@pytest.mark.parametrize("text", ["99999999999", "999999999999", "-99999999999"])
+def test_moments_that_64_bits_do_not_hold_are_the_farthest_that_they_do(text: str) -> None:
+    moment = query_moment(asking(since=text), "since")
+    assert moment is not None
+    assert -(2**63) < moment < 2**63
+    assert rfc3339_nano(moment)
+
+
+def test_tails() -> None:
+    assert query_tail(asking(tail="5")) == 5
+    assert {query_tail(asking(tail=text)) for text in ("", "all", "-1", "1.5", "٣", "9" * 5000)} == {None}
 
 
 def test_moments_that_are_none() -> None:

@@ -45,6 +45,7 @@ def test_the_forms() -> None:
         ("ann:nogroup", "unable to find group nogroup: no matching entries in group file"),
         ("-1", "uids and gids must be in range"),
         (str(MAX_ID + 1), "uids and gids must be in range"),
+        ("1" * 5000, "uids and gids must be in range"),
         ("²", "unable to find user"),
     ],
 )

@@ -8,7 +8,7 @@ from tests.fakes.node_networks import node_networks
 
 from shoal.network.describe import HOST_PART, describe, outer_name, overlay_part, parts, sandbox_part
 from shoal.network.items import HOST, Address, Bridge, FdbEntry, Namespace, Neighbour, Route, Rule, Veth, Vxlan
-from shoal.network.node import INGRESS_SANDBOX, NodeNetwork, RemoteEndpoint, mac_of
+from shoal.network.node import INGRESS_SANDBOX, BridgeNetwork, NodeNetwork, RemoteEndpoint, mac_of
 
 
 @settings(max_examples=100, deadline=None)
@@ -34,6 +34,13 @@ def test_everything_lies_where_there_is_a_namespace_and_a_link(node: NodeNetwork
             assert isinstance(items["link", item.ns, item.master], Bridge)
         if isinstance(item, Bridge | Veth | Vxlan | Namespace):
             assert item.alias.startswith("shoal: ")
+
+
+def test_an_alias_is_as_long_as_the_kernel_takes_it() -> None:
+    network = BridgeNetwork("n", "é" * 300, "br-n", ("10.1.0.1/16",))
+    (bridge,) = (item for item in describe(NodeNetwork(bridges={"n": network}), HOST_PART) if isinstance(item, Bridge))
+    assert bridge.alias.startswith("shoal: network éé")
+    assert 250 < len(bridge.alias.encode()) <= 255
 
 
 def test_a_part_that_is_not_there_has_nothing() -> None:

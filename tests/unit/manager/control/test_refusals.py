@@ -18,7 +18,7 @@ from shoal.errors import (
     Unimplemented,
 )
 from shoal.objects.base import convert
-from shoal.objects.network import NetworkAttachmentConfig, NetworkSpec
+from shoal.objects.network import MTU_OPTION, VXLAN_IDS, NetworkAttachmentConfig, NetworkSpec
 from shoal.objects.service import PortConfig, ServiceSpec
 
 RPC = "rpc error: code = "
@@ -67,6 +67,15 @@ def pool(**config: Any) -> NetworkSpec:
             network(Name="n2", DriverConfiguration={"Name": "overlay", "Options": {"encrypted": ""}}),
             Unimplemented,
             "encrypted overlay networks are not supported yet: create it without --opt encrypted",
+        ),
+        *(
+            (
+                network(Name="n2", DriverConfiguration={"Name": "overlay", "Options": {key: value}}),
+                InvalidArgument,
+                RPC + f"InvalidArgument desc = invalid value for {key}: {value!r}: a number up to {most} is needed",
+            )
+            for key, most in ((MTU_OPTION, 65535), (VXLAN_IDS, 16777215))
+            for value in ("x", "-1", "", "1" * 5000, "4097,x")
         ),
         (pool(Subnet="foo"), InvalidArgument, "Invalid subnet foo : invalid CIDR address: foo"),
         (pool(Subnet="10.7.0.0/33"), InvalidArgument, "Invalid subnet 10.7.0.0/33 : invalid CIDR address: 10.7.0.0/33"),
@@ -157,6 +166,14 @@ INVALID = RPC + "InvalidArgument desc = "
             INVALID + 'Service cannot be explicitly attached to the ingress network "ingress"',
         ),
         (service(Name="w_"), InvalidArgument, INVALID + "name must be valid as a DNS name component"),
+        # An expression that tries all ways would still be at it.
+        (service(Name="a" * 60 + "!"), InvalidArgument, INVALID + "name must be valid as a DNS name component"),
+        (
+            service(Mode={"Replicated": {"Replicas": 10_001}}),
+            InvalidArgument,
+            INVALID + "Number of replicas must be at most 10000, and is 10001",
+        ),
+        (service(Labels={"a": "\0"}), InvalidArgument, "invalid argument: a text contains a null byte"),
         (service(Name="a" * 64), InvalidArgument, INVALID + "name must be 63 characters or fewer"),
         (
             template(Placement={"Constraints": ["node.role=x"]}),
