@@ -131,7 +131,7 @@ def published(config: ContainerConfig, host: HostConfig) -> list[PublishedPort]:
 def _range(text: str) -> tuple[int, int]:
     """``8080`` as (8080, 0), ``8080-8090`` as (8080, 8090), nothing as (0, 0). Raises InvalidArgument."""
     first, dash, last = text.partition("-")
-    numbers = [int(number) for number in (first, last) if number.isdecimal()]
+    numbers = [int(number) for number in (first, last) if number.isdecimal() and len(number) <= 5]
     is_right = len(numbers) == 2 and 0 < numbers[0] <= numbers[1] if dash else bool(numbers) or not text
     if not is_right or max(numbers, default=0) > 65535:
         raise InvalidArgument(f"invalid port specification: {text!r}")

@@ -336,9 +336,8 @@ def test_a_stop_right_after_the_end_calls_the_restart_off(tmp_path: Path) -> Non
             for _ in range(number):
                 await asyncio.sleep(0)
             await bounded(engine.lifecycle.stop(key))
-        await asyncio.sleep(0.3)
+        await eventually(lambda: {c.state.status for c in engine.records.all()} == {"exited"})
         assert not engine.runtime.alive
-        assert {c.state.status for c in engine.records.all()} == {"exited"}
 
     run(tmp_path, work)
 
@@ -351,8 +350,7 @@ def test_a_policy_that_is_taken_away_right_after_the_end_leaves_nothing_waiting(
             for _ in range(number):
                 await asyncio.sleep(0)
             await engine.records.put(replace(engine.records.get(key), host_config=policy("no")))
-        await asyncio.sleep(0.3)
-        assert "restarting" not in {c.state.status for c in engine.records.all()}
+        await eventually(lambda: "restarting" not in {c.state.status for c in engine.records.all()})
 
     run(tmp_path, work)
 

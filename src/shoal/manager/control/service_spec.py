@@ -28,7 +28,7 @@ _IMAGE = re.compile(
     re.ASCII,
 )
 # Each task takes room in the store, whether or not a node has room for it.
-_MAX_REPLICAS = 10_000
+_MAX_REPLICAS = 100_000
 _MIN_CPUS = 1_000_000
 _MIN_MEMORY = 4 * 1024 * 1024
 

@@ -169,9 +169,9 @@ INVALID = RPC + "InvalidArgument desc = "
         # An expression that tries all ways would still be at it.
         (service(Name="a" * 60 + "!"), InvalidArgument, INVALID + "name must be valid as a DNS name component"),
         (
-            service(Mode={"Replicated": {"Replicas": 10_001}}),
+            service(Mode={"Replicated": {"Replicas": 100_001}}),
             InvalidArgument,
-            INVALID + "Number of replicas must be at most 10000, and is 10001",
+            INVALID + "Number of replicas must be at most 100000, and is 100001",
         ),
         (service(Labels={"a": "\0"}), InvalidArgument, "invalid argument: a text contains a null byte"),
         (service(Name="a" * 64), InvalidArgument, INVALID + "name must be 63 characters or fewer"),
