@@ -9,8 +9,10 @@
     ├── NotModified         it is so already                               304
     ├── FailedPrecondition  swarm objects: in use, out of date             400
     ├── Unavailable         not now: no swarm here, no registry there      503
+    │   └── NoRoom          not before somebody frees space on the disk    507
     ├── Unimplemented       Docker can, we cannot (yet)                    501
     └── Internal            our fault, or the machine's                    500
+        └── Damaged         state on disk that cannot be trusted           500
 
 Foreign errors are translated where they enter: netlink's errno in ``kernel``, gRPC's codes in ``container``, SQLite's
 in ``store``; the cause is chained. ``api/status.py`` has the only table from kind to HTTP status.
@@ -53,9 +55,17 @@ class Unavailable(ShoalError):
     """It cannot be done now: this node is no swarm manager, a registry does not answer."""
 
 
+class NoRoom(Unavailable):
+    """The disk is full. Nothing was changed, and the same can be asked again once there is room."""
+
+
 class Unimplemented(ShoalError):
     """Docker knows this, Shoal does not (yet)."""
 
 
 class Internal(ShoalError):
     """Our own fault, or the machine's: a kernel or runtime call failed that should not have."""
+
+
+class Damaged(Internal):
+    """State on disk cannot be trusted. Whoever starts from it must not: a backup or ``--recover`` is needed first."""

@@ -356,7 +356,7 @@ def test_a_file_of_a_newer_shoal_is_left_alone(tmp_path: Path) -> None:
     async def flow() -> None:
         backend = SQLiteBackend(tmp_path / "state.db")
         await backend.load()
-        await backend._run(lambda: backend._open().execute("PRAGMA user_version=99"))
+        await backend._run(lambda: backend._open()._db.execute("PRAGMA user_version=99"))
         await backend.close()
         newer = SQLiteBackend(tmp_path / "state.db")
         with pytest.raises(Internal, match="newer"):

@@ -119,7 +119,7 @@ class Worker:
             changes: list[Put | Delete] = [Put(_RESOURCE, r.key, _Kept(r)) for r in assignments.put]
             changes += [Delete(_RESOURCE, key) for key in removed]
             if changes:
-                await self._db.write(changes)
+                await self._db.keep(changes)
             await self._apply()
 
     async def _apply(self) -> None:
@@ -167,18 +167,14 @@ class Worker:
         for task_id in task_ids:
             self._statuses.pop(task_id, None)
         if task_ids:
-            await self._db.write([Delete(_STATUS, task_id) for task_id in task_ids])
+            await self._db.keep([Delete(_STATUS, task_id) for task_id in task_ids])
 
     async def _report(self, task_id: str, status: TaskStatus) -> None:
         self._statuses[task_id] = status
         if is_terminal(TaskState.of(status.state)):
             await self._withdraw(task_id)
         self._tell(task_id, status)
-        try:
-            await self._db.put(_STATUS, task_id, status)
-        except ShoalError as error:
-            # It counts all the same; after a restart the task is taken up from an earlier state.
-            _log.warning("the state of task %s cannot be kept: %s", task_id, error)
+        await self._db.keep([Put(_STATUS, task_id, status)])
 
     async def _withdraw(self, task_id: str) -> None:
         """Let no new connection from here go to a task that has ended, before anybody is told of its end."""
@@ -211,5 +207,5 @@ class Worker:
             changes += [Delete(_STATUS, key) for key in self._statuses]
             self._resources, self._statuses = {}, {}
             if changes:
-                await self._db.write(changes)
+                await self._db.keep(changes)
             await self._tell_networks(ClusterNetworks())

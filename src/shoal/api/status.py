@@ -8,6 +8,7 @@ from shoal.errors import (
     Forbidden,
     Internal,
     InvalidArgument,
+    NoRoom,
     NotFound,
     NotModified,
     ShoalError,
@@ -27,6 +28,7 @@ _STATUS: Final[dict[type[ShoalError], int]] = {
     Internal: 500,
     Unimplemented: 501,
     Unavailable: 503,
+    NoRoom: 507,
 }
 
 

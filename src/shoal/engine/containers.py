@@ -169,7 +169,11 @@ class Containers:
         async with self._lifecycle.lock(container.id):
             self._records.claim(name, container.id)
             old = container.name
-            container = await self._records.put(replace(self._records.get(container.id), name=name))
+            try:
+                container = await self._records.put(replace(self._records.get(container.id), name=name))
+            except ShoalError:
+                self._records.unclaim(name)
+                raise
             self._records.unclaim(old)
             if container.is_running:
                 await self._lifecycle.announce(container)

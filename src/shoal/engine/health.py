@@ -144,7 +144,7 @@ class Health:
             return
         old = container.state.health
         container = replace(container, state=replace(container.state, health=health))
-        await self._records.put(container)
+        await self._records.observe(container)
         self._wake(container_id)
         if old is not None and old.status != health.status:
             self._events.of_container(f"health_status: {health.status}", container)

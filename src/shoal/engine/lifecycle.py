@@ -234,7 +234,7 @@ class Lifecycle:
             exit_code=exit_code(text),
             error=text,
         )
-        container = await self._records.put(replace(self._records.get(container_id), state=state))
+        container = await self._records.observe(replace(self._records.get(container_id), state=state))
         self._remove_later(container)
 
     def _remove_later(self, container: Container) -> None:
@@ -418,7 +418,7 @@ class Lifecycle:
     async def _stay_ended(self, container: Container) -> None:
         """Its restart has been called off: it has ended for good."""
         state = replace(container.state, status="exited", restarting=False)
-        await self._records.put(replace(container, state=state, has_been_stopped=True))
+        await self._records.observe(replace(container, state=state, has_been_stopped=True))
 
     async def _end(self, container: Container, *, timeout: int | None, signal_name: str | None) -> None:
         number = parse_signal(signal_name or container.config.stop_signal or "SIGTERM")
@@ -426,7 +426,7 @@ class Lifecycle:
             timeout = container.config.stop_timeout if container.config.stop_timeout is not None else _STOP_SECONDS
         # Before anything else, since the process may end at any moment.
         gone = self.waiters.wait(container.id, Condition.NEXT_EXIT)
-        await self._records.put(replace(container, has_been_stopped=True))
+        await self._records.observe(replace(container, has_been_stopped=True))
         if container.state.paused:
             await self._thaw(container.id)
         try:
@@ -471,7 +471,7 @@ class Lifecycle:
             raise Conflict(f"cannot kill container: {ref}: container {container.id} is not running")
         gone = self.waiters.wait(container.id, Condition.NEXT_EXIT) if number == signal.SIGKILL else None
         if number in (signal.SIGKILL, parse_signal(container.config.stop_signal or "SIGTERM")):
-            container = await self._records.put(replace(container, has_been_stopped=True))
+            container = await self._records.observe(replace(container, has_been_stopped=True))
         if number == signal.SIGKILL and container.state.paused:
             await self._thaw(container.id)
         try:
@@ -557,7 +557,7 @@ class Lifecycle:
         if _restarts(container):
             # From now on, lest it seem to have ended for good while it is cleared away.
             container = replace(container, state=replace(state, status="restarting", restarting=True))
-        container = await self._records.put(container)
+        container = await self._records.observe(container)
         self._events.of_container("die", container, exitCode=str(status.code))
         self.waiters.exited(container_id, ExitResult(code=status.code))
         return container
@@ -575,7 +575,7 @@ class Lifecycle:
                 delay = _BACKOFF_FIRST
             self._backoff[container_id] = delay
             state = replace(container.state, status="restarting", restarting=True)
-            await self._records.put(replace(container, state=state, has_been_stopped=False))
+            await self._records.observe(replace(container, state=state, has_been_stopped=False))
             await self._clock.sleep(delay)
             async with self.lock(container_id):
                 try:

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 from shoal.aio.clock import Clock
 from shoal.engine.events import Events
 from shoal.engine.networks import GATEWAY_BRIDGE, NodeNetworks
-from shoal.errors import Conflict, Forbidden, InvalidArgument, NotFound
+from shoal.errors import Conflict, Forbidden, InvalidArgument, NotFound, ShoalError
 from shoal.kernel.routes import host_routes
-from shoal.localdb.localdb import LocalDB
+from shoal.localdb.localdb import Delete, LocalDB
 from shoal.objects.base import timestamp
 from shoal.objects.ids import container_id
 from shoal.objects.ipam import Net, free_subnet
@@ -162,7 +162,11 @@ class LocalNetworks:
             if any(other.bridge == network.bridge for other in self._all.values() if other.driver == "bridge"):
                 raise Conflict(f"bridge name {network.bridge} is already in use by another network")
             await self._networks.add_bridge(network)
-            await self._keep(network)
+            try:
+                await self._keep(network)
+            except ShoalError:
+                await self._networks.remove_bridge(network.id)
+                raise
             self._events.emit("network", "create", network.id, {"name": network.name, "type": "bridge"})
             return network
 
@@ -187,13 +191,21 @@ class LocalNetworks:
         return LocalNetwork(id=container_id(), name=name, driver=driver, created=created, **more)  # type: ignore[arg-type]
 
     async def _keep(self, network: LocalNetwork) -> LocalNetwork:
+        before = self._all.get(network.id)
         self._all[network.id] = network
-        await self._db.put(_KIND, network.id, network)
+        try:
+            await self._db.put(_KIND, network.id, network)
+        except ShoalError:
+            if before is None:
+                del self._all[network.id]
+            else:
+                self._all[network.id] = before
+            raise
         return network
 
     async def _forget(self, network: LocalNetwork) -> None:
         self._all.pop(network.id, None)
-        await self._db.delete(_KIND, network.id)
+        await self._db.keep([Delete(_KIND, network.id)])
 
     def _taken(self) -> list[Net]:
         ours = [ipaddress.ip_network(c.subnet) for n in self._all.values() for c in n.pools if c.subnet]

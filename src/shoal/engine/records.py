@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from shoal.errors import Conflict, InvalidArgument, NotFound
-from shoal.localdb.localdb import LocalDB
+from shoal.errors import Conflict, InvalidArgument, NotFound, ShoalError
+from shoal.localdb.localdb import Delete, LocalDB, Put
 from shoal.objects.container import Container
 
 _KIND = "container"
@@ -68,9 +68,22 @@ class Records:
         return name in self._names
 
     async def put(self, container: Container) -> Container:
-        """Keep a new or changed record; its name must have been claimed."""
+        """Keep a new or changed record; its name must have been claimed. Raises NoRoom or Internal if the disk does not
+        take it; a changed one is then as before."""
+        before = self._containers.get(container.id)
         self._containers[container.id] = container
-        await self._db.put(_KIND, container.id, container)
+        try:
+            await self._db.put(_KIND, container.id, container)
+        except ShoalError:
+            if self._containers.get(container.id) is container and before is not None:
+                self._containers[container.id] = before
+            raise
+        return container
+
+    async def observe(self, container: Container) -> Container:
+        """Keep what has come about: it holds even while the disk does not take it, and is written once it does."""
+        self._containers[container.id] = container
+        await self._db.keep([Put(_KIND, container.id, container)])
         return container
 
     def drop(self, container: Container) -> None:
@@ -82,7 +95,7 @@ class Records:
     async def remove(self, container: Container) -> None:
         """Forget a container and free its name."""
         self.drop(container)
-        await self._db.delete(_KIND, container.id)
+        await self._db.keep([Delete(_KIND, container.id)])
 
     def running(self) -> Iterable[Container]:
         """Those whose process lives, as far as was observed."""

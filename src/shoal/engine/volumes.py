@@ -17,15 +17,16 @@ from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
 from shoal.container.runtime import Runtime
+from shoal.durable.faults import refusal
 from shoal.engine import rootview
 from shoal.engine.events import Events
 from shoal.engine.filters import Filters, allows_labels, check, flag
 from shoal.engine.mounts import Wanted
 from shoal.engine.records import Records
 from shoal.engine.volumemount import checked_options, mount_call
-from shoal.errors import Conflict, InvalidArgument, NotFound
+from shoal.errors import Conflict, InvalidArgument, NotFound, ShoalError
 from shoal.kernel.mounts import is_mounted, mount, open_in, unmount, view
-from shoal.localdb.localdb import LocalDB
+from shoal.localdb.localdb import Delete, LocalDB
 from shoal.objects.base import timestamp
 from shoal.objects.container import Container, MountPoint
 from shoal.objects.results import PruneResult
@@ -179,7 +180,11 @@ class Volumes:
             options=driver_options or None,
         )
         self._volumes[name] = volume
-        await self._db.put(_KIND, name, volume)
+        try:
+            await self._db.put(_KIND, name, volume)
+        except ShoalError:
+            del self._volumes[name]
+            raise
         self._events.emit("volume", "create", name, {"driver": "local"})
         return volume
 
@@ -188,7 +193,7 @@ class Volumes:
         await asyncio.to_thread(_delete, folder)
         del self._volumes[volume.name]
         self._mounted.pop(volume.name, None)
-        await self._db.delete(_KIND, volume.name)
+        await self._db.keep([Delete(_KIND, volume.name)])
         self._events.emit("volume", "destroy", volume.name, {"driver": volume.driver})
 
     async def _resolve(self, wanted: Wanted, container_id: str) -> MountPoint:
@@ -298,10 +303,13 @@ def _is_anonymous(volume: Volume) -> bool:
 
 
 def _make(root: Path, folder: Path) -> None:
-    root.mkdir(mode=0o701, parents=True, exist_ok=True)
-    folder.parent.mkdir(mode=0o701, exist_ok=True)
-    folder.mkdir(mode=0o755, exist_ok=True)
-    folder.chmod(0o755)
+    try:
+        root.mkdir(mode=0o701, parents=True, exist_ok=True)
+        folder.parent.mkdir(mode=0o701, exist_ok=True)
+        folder.mkdir(mode=0o755, exist_ok=True)
+        folder.chmod(0o755)
+    except OSError as error:
+        raise refusal(f"the folder of volume {folder.parent.name} cannot be made", error, root.parent) from error
 
 
 def _delete(folder: Path) -> None:

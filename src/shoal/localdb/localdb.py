@@ -5,26 +5,28 @@ transaction, and so its one sync: a hundred containers that change at once cost 
 """
 
 import asyncio
-import os
-import sqlite3
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from shoal.errors import Internal, Unavailable
+from shoal.aio.tasks import cancel, spawn
+from shoal.durable.objectfile import ObjectFile, Row
+from shoal.errors import Damaged, ShoalError, Unavailable
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 
-_FORMAT = 1
-_SCHEMA = "CREATE TABLE object (kind TEXT, key TEXT, value BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID"
-_PUT = "INSERT INTO object VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-_DELETE = "DELETE FROM object WHERE kind = ? AND key = ?"
+_log = logging.getLogger(__name__)
+# Between tries to write what the disk would not take, in seconds.
+_AGAIN = 1.0
+_WHAT = "the node's state"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Delete:
 class _Batch:
     """One caller's changes, encoded; they happen together."""
 
-    changes: list[tuple[str, str, bytes | None]]
+    changes: list[Row]
     done: "Future[None]"
 
 
@@ -59,7 +61,10 @@ class LocalDB:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="localdb")
         self._waiting: deque[_Batch] = deque()
-        self._db: sqlite3.Connection
+        self._file: ObjectFile
+        self._owed: dict[tuple[str, str], Row] = {}
+        self._is_closed = False
+        self._paying: asyncio.Task[None] | None = None
         self.commits = 0
         """How many transactions there have been since the file was opened."""
 
@@ -67,18 +72,20 @@ class LocalDB:
     async def open(cls, path: Path) -> "LocalDB":
         """Open the file, or make it (mode 0600) and its folder.
 
-        Raises :class:`Internal` if it is damaged, of a newer format or cannot be read; it is then left as it was.
+        Raises :class:`Damaged` if it cannot be trusted, :class:`Internal` if it cannot be read; it is then left as it
+        was.
         """
         db = cls(path)
         try:
-            db._db = await db._run(lambda: _connect(path))
+            db._file = await db._run(lambda: ObjectFile.open(path, what=_WHAT, root=path.parent))
         except BaseException:
             db._thread.shutdown(wait=False)
             raise
         return db
 
     async def put(self, kind: str, key: str, value: msgspec.Struct) -> None:
-        """Keep ``value`` under ``kind`` and ``key``; raises :class:`Internal` if the disk does not take it."""
+        """Keep ``value`` under ``kind`` and ``key``; raises :class:`NoRoom`, :class:`Internal` if the
+        disk does not take it."""
         await self.write([Put(kind, key, value)])
 
     async def delete(self, kind: str, key: str) -> None:
@@ -88,32 +95,65 @@ class LocalDB:
     async def write(self, changes: Sequence[Put | Delete]) -> None:
         """Make all changes or none, in order, after all that was handed in before.
 
-        They happen even if the caller is cancelled while it waits. Raises :class:`Internal` if the disk does not take
-        them, :class:`Unavailable` after :meth:`close`.
+        They happen even if the caller is cancelled while it waits. Raises :class:`NoRoom`, :class:`Internal` if the
+        disk does not take them, :class:`Unavailable` after :meth:`close`.
         """
-        encoded = [(c.kind, c.key, msgspec.json.encode(c.value) if isinstance(c, Put) else None) for c in changes]
-        batch = _Batch(encoded, Future())
+        await self._write(_encoded(changes))
+
+    async def keep(self, changes: Sequence[Put | Delete]) -> None:
+        """Make changes that have come about whether or not they can be written: where the disk does not take them now,
+        they are tried again until it does, and go along with the next write that it takes."""
+        rows = _encoded(changes)
+        try:
+            await self._write(rows)
+        except ShoalError as error:
+            if self._is_closed:
+                raise
+            if self._paying is None:
+                _log.error("%s; what changes is kept in memory until it can be", error)
+                self._paying = spawn(self._pay(), name="writes that are owed")
+            # Writes fail in the order in which they were handed in, so this is the newest.
+            self._owed |= {(row.kind, row.key): row for row in rows}
+
+    async def _pay(self) -> None:
+        while self._owed:
+            await asyncio.sleep(_AGAIN)
+            try:
+                await self._write([])
+            except ShoalError as error:
+                _log.debug("%s", error)
+        self._paying = None
+        _log.info("the node's state in %s is whole again", self._path)
+
+    async def _write(self, rows: list[Row]) -> None:
+        named = {(row.kind, row.key) for row in rows}
+        owed = {key: row for key, row in self._owed.items() if key not in named}
+        batch = _Batch([*owed.values(), *rows], Future())
         self._waiting.append(batch)
         self._submit(self._flush)
         await asyncio.wrap_future(batch.done)
+        for key in [key for key, row in self._owed.items() if key in named or owed.get(key) is row]:
+            del self._owed[key]
 
     async def load(self, kind: str, type_: type[S]) -> dict[str, S]:
         """Everything of a kind by its key, every earlier write included.
 
-        Raises :class:`Internal` if something there is no ``type_``.
+        Raises :class:`Damaged` if something there is no ``type_``.
         """
         return await self._run(lambda: self._load(kind, type_))
 
     async def close(self) -> None:
         """Write what is still waiting and close the file."""
+        self._is_closed = True
+        await cancel(self._paying)
+        if self._owed:
+            with suppress(ShoalError):
+                await self._write([])
         await self._run(self._close)
         self._thread.shutdown()
 
     async def _run(self, work: Callable[[], T]) -> T:
-        try:
-            return await asyncio.wrap_future(self._submit(work))
-        except sqlite3.Error as error:
-            raise Internal(f"the node's state in {self._path} cannot be used: {error}") from error
+        return await asyncio.wrap_future(self._submit(work))
 
     def _submit(self, work: Callable[[], T]) -> "Future[T]":
         try:
@@ -131,75 +171,29 @@ class LocalDB:
         # From here on a caller's cancellation comes too late; whose came in time is not told, but written all the same.
         told = [batch.done for batch in batches if batch.done.set_running_or_notify_cancel()]
         try:
-            self._commit([change for batch in batches for change in batch.changes])
-        except sqlite3.Error as error:
-            failure = Internal(f"the node's state cannot be written to {self._path}: {error}")
-            failure.__cause__ = error
+            self._file.commit([change for batch in batches for change in batch.changes])
+        except ShoalError as failure:
             for done in told:
                 done.set_exception(failure)
         else:
+            self.commits += 1
             for done in told:
                 done.set_result(None)
-
-    def _commit(self, changes: list[tuple[str, str, bytes | None]]) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            for kind, key, value in changes:
-                if value is None:
-                    self._db.execute(_DELETE, (kind, key))
-                else:
-                    self._db.execute(_PUT, (kind, key, value))
-            self._db.execute("COMMIT")
-        except sqlite3.Error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-        self.commits += 1
 
     def _load(self, kind: str, type_: type[S]) -> dict[str, S]:
         decoder = msgspec.json.Decoder(type_)
         found: dict[str, S] = {}
-        for key, value in self._db.execute("SELECT key, value FROM object WHERE kind = ?", (kind,)):
+        for _, key, value in self._file.rows(kind):
             try:
                 found[key] = decoder.decode(value)
             except msgspec.MsgspecError as error:
-                raise Internal(f"{kind} {key} in {self._path} cannot be read: {error}") from error
+                raise Damaged(f"{kind} {key} in {self._path} cannot be read: {error}") from error
         return found
 
     def _close(self) -> None:
         self._flush()
-        self._db.close()
+        self._file.close()
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # SQLite would make it readable by all, and what containers are given is not for everybody.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    except OSError as error:
-        raise Internal(f"the node's state cannot be opened: {error}") from error
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(db, path)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    if found > _FORMAT:
-        raise Internal(
-            f"the node's state in {path} was written by a newer Shoal (format {found}, this one reads {_FORMAT})"
-        )
-    damage = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if damage != "ok":
-        raise Internal(f"the node's state in {path} is damaged: {damage}")
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    if found == 0:
-        db.execute("BEGIN IMMEDIATE")
-        db.execute(_SCHEMA)
-        db.execute(f"PRAGMA user_version={_FORMAT}")
-        db.execute("COMMIT")
+def _encoded(changes: Sequence[Put | Delete]) -> list[Row]:
+    return [Row(c.kind, c.key, msgspec.json.encode(c.value) if isinstance(c, Put) else None) for c in changes]

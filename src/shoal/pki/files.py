@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from shoal.durable import files as durable
+from shoal.durable.faults import refusal
 from shoal.errors import Internal, InvalidArgument, NotFound
 from shoal.pki.pem import key_matches, parse_certificate
 
@@ -32,18 +34,19 @@ def certificates_folder(data_root: Path) -> Path:
 
 
 def save(folder: Path, files: NodeFiles) -> None:
-    """Write all three, durably; the folder (mode 0700) is made if needed. Raises :class:`Internal`."""
+    """Write all three, durably; the folder (mode 0700) is made if needed. Raises :class:`NoRoom`,
+    :class:`Internal`."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(folder / f"{ROOT_FILE}.new", files.root, 0o644)
-        _write(folder / f"{CERTIFICATE_FILE}.new", files.certificate, 0o644)
-        _write(folder / f"{KEY_FILE}.new", files.key, 0o600)
-        _sync(folder)
+        durable.write_new(folder / f"{ROOT_FILE}.new", files.root, 0o644)
+        durable.write_new(folder / f"{CERTIFICATE_FILE}.new", files.certificate, 0o644)
+        durable.write_new(folder / f"{KEY_FILE}.new", files.key, 0o600)
+        durable.sync_folder(folder)
         for name in (ROOT_FILE, KEY_FILE, CERTIFICATE_FILE):
             os.replace(folder / f"{name}.new", folder / name)
-        _sync(folder)
+        durable.sync_folder(folder)
     except OSError as error:
-        raise Internal(f"cannot write the node's certificates: {error}") from error
+        raise refusal(f"cannot write the node's certificates to {folder}", error, folder) from error
 
 
 def load(folder: Path) -> NodeFiles:
@@ -72,23 +75,5 @@ def _finish(folder: Path, files: NodeFiles) -> NodeFiles:
     if not pending.exists() or not key_matches(files.key, certificate := pending.read_bytes()):
         raise Internal(f"the node's certificates in {folder} are broken: the key is not the certificate's")
     os.replace(pending, folder / CERTIFICATE_FILE)
-    _sync(folder)
+    durable.sync_folder(folder)
     return NodeFiles(root=files.root, certificate=certificate, key=files.key)
-
-
-def _write(path: Path, content: bytes, mode: int) -> None:
-    # What an earlier attempt left behind may have another mode.
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        os.fchmod(file.fileno(), mode)
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from shoal.aio.broadcast import Broadcast, Subscription
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import carry_through
-from shoal.errors import Internal
+from shoal.errors import Damaged, InvalidArgument
 from shoal.objects.base import decode, encode, timestamp
 from shoal.objects.meta import Version
-from shoal.store.backend import Backend, Change
+from shoal.store.backend import Backend, Change, Contents
 from shoal.store.tables import KIND_OF, KINDS, Stored, Tables
 from shoal.store.tx import Action, Event, TableView, Tx, View
 
@@ -33,15 +33,26 @@ class Store:
 
     @classmethod
     async def open(cls, *, backend: Backend, clock: Clock) -> "Store":
-        """A store with all that the backend holds. Raises Internal for contents that can't be trusted."""
+        """A store with all that the backend holds. Raises Damaged for contents that can't be trusted; the backend is
+        closed then."""
         store = cls(backend=backend, clock=clock)
-        contents = await backend.load()
-        for found in contents.objects:
-            if (kind := KINDS.get(found.kind)) is None or found.value is None:
-                raise Internal(f"the swarm's state holds a {found.kind!r}, which this Shoal does not know")
-            store._tables.put(decode(found.value, kind))
+        try:
+            contents = await backend.load()
+            for found in contents.objects:
+                store._tables.put(read_object(found))
+        except BaseException:
+            await backend.close()
+            raise
         store.revision = contents.revision
         return store
+
+    def contents(self) -> Contents:
+        """All that is committed, as a backend would load it: one revision, whole."""
+        tables = self._tables.by_id
+        return Contents(
+            self.revision,
+            [Change(KIND_OF[kind], key, encode(obj)) for kind in tables for key, obj in tables[kind].items()],
+        )
 
     @property
     def view(self) -> View:
@@ -98,6 +109,16 @@ class Store:
         async with self._lock:
             self._events.close()
             await self._backend.close()
+
+
+def read_object(found: Change) -> Stored:
+    """An object as a backend holds it. Raises Damaged for one that is none."""
+    if (kind := KINDS.get(found.kind)) is None or found.value is None:
+        raise Damaged(f"the swarm's state holds a {found.kind!r}, which this Shoal does not know")
+    try:
+        return decode(found.value, kind)
+    except InvalidArgument as error:
+        raise Damaged(f"the swarm's state holds a {found.kind} {found.key} that cannot be read: {error}") from error
 
 
 def _stamped(obj: Any, version: Version, created: str, updated: str) -> Stored:

@@ -270,10 +270,16 @@ def test_a_state_that_cannot_be_kept_counts(tmp_path: Path) -> None:
         bench = Bench(db)
         await bench.worker.assign(version(1, a_task("t1", TaskState.READY), full=True))
         await bench.state("t1", "ready")
-        await db.close()
+        db._file._db.execute("PRAGMA query_only=ON")
         runner = bench.worker._runners["t1"]
         runner.want(TaskState.RUNNING)
         await bench.state("t1", "running")
+        assert (await db.load("task-status", TaskStatus))["t1"].state == "ready"
+        db._file._db.execute("PRAGMA query_only=OFF")
         await bench.worker.leave()
+        await db.close()
+        again = await LocalDB.open(tmp_path / "node.db")
+        assert (await again.load("task-status", TaskStatus))["t1"].state == "running"
+        await again.close()
 
     asyncio.run(main())

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shoal.errors import Internal, Unavailable
+from shoal.errors import Internal, NoRoom, Unavailable
 from shoal.localdb.localdb import Delete, LocalDB, Put
 
 
@@ -52,7 +52,7 @@ def test_what_was_put_is_there_after_a_restart(tmp_path: Path) -> None:
 
     run(first())
     assert path.stat().st_mode & 0o777 == 0o600
-    assert os.listdir(path.parent) == ["node.db"], "closing folds the write-ahead log in"
+    assert sorted(os.listdir(path.parent)) == ["node.db", "node.db-mark"], "closing folds the write-ahead log in"
     run(second())
 
 
@@ -173,7 +173,7 @@ def test_damage_inside_is_found_when_opening(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[8192:12288] = b"\x5a" * 4096
     path.write_bytes(content)
-    with pytest.raises(Internal, match=r"node\.db.*(damaged|malformed)"):
+    with pytest.raises(Internal, match=r"node\.db.*(cannot be trusted)"):
         run(_open_and_close(path))
     assert path.read_bytes() == content
 
@@ -181,10 +181,10 @@ def test_damage_inside_is_found_when_opening(tmp_path: Path) -> None:
 def test_a_newer_format_is_told_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "node.db"
     db = sqlite3.connect(path)
-    db.execute("PRAGMA user_version=2")
+    db.execute("PRAGMA user_version=3")
     db.close()
     before = path.read_bytes()
-    with pytest.raises(Internal, match="newer Shoal .format 2"):
+    with pytest.raises(Internal, match="newer Shoal .format 3"):
         run(_open_and_close(path))
     assert path.read_bytes() == before
 
@@ -194,7 +194,7 @@ def test_another_programs_file_is_told(tmp_path: Path) -> None:
     db = sqlite3.connect(path)
     db.execute("CREATE TABLE object (something_else)")
     db.close()
-    with pytest.raises(Internal, match="already exists"):
+    with pytest.raises(Internal, match="another program"):
         run(_open_and_close(path))
 
 
@@ -219,11 +219,38 @@ def test_a_disk_that_takes_no_more_is_told(tmp_path: Path) -> None:
     async def main() -> None:
         db = await LocalDB.open(tmp_path / "node.db")
         await db.put("thing", "a", Thing("a"))
-        await db._run(lambda: db._db.execute("PRAGMA max_page_count=8"))
-        with pytest.raises(Internal, match=r"cannot be written to .*full"):
+        await db._run(lambda: db._file._db.execute("PRAGMA max_page_count=12"))
+        with pytest.raises(NoRoom, match=r"cannot be written to .*no space left on device: free some below"):
             await db.put("thing", "big", Thing("x" * 100_000))
         assert await db.load("thing", Thing) == {"a": Thing("a")}
         await db.put("thing", "small", Thing("b"))
+        await db.close()
+
+    run(main())
+
+
+def test_what_has_come_about_is_written_as_soon_as_it_can_be(tmp_path: Path) -> None:
+    async def main() -> None:
+        db = await LocalDB.open(tmp_path / "node.db")
+        await db.write([Put("thing", "a", Thing("a")), Put("thing", "b", Thing("b"))])
+        db._file._db.execute("PRAGMA query_only=ON")
+        await db.keep([Put("thing", "a", Thing("a", 1)), Delete("thing", "b")])
+        await asyncio.gather(db.keep([Put("thing", "a", Thing("a", 2))]), db.keep([Put("thing", "a", Thing("a", 3))]))
+        with pytest.raises(Internal, match="read-only"):
+            await db.put("thing", "c", Thing("c"))
+        assert await db.load("thing", Thing) == {"a": Thing("a"), "b": Thing("b")}
+        db._file._db.execute("PRAGMA query_only=OFF")
+        await db.put("thing", "d", Thing("d"))
+        assert await db.load("thing", Thing) == {"a": Thing("a", 3), "d": Thing("d")}
+        db._file._db.execute("PRAGMA query_only=ON")
+        await db.keep([Delete("thing", "d")])
+        db._file._db.execute("PRAGMA query_only=OFF")
+        for _ in range(100):
+            if await db.load("thing", Thing) == {"a": Thing("a", 3)}:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            pytest.fail("not written by itself")
         await db.close()
 
     run(main())

@@ -1,0 +1,59 @@
+"""What the disk says, in words that tell a person what to do."""
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from shoal.errors import Internal, NoRoom, ShoalError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
+
+
+def refusal(what: str, error: OSError | sqlite3.Error, root: Path) -> ShoalError:
+    """The error of ours: :class:`NoRoom` where that is what is missing below ``root``, else :class:`Internal`."""
+    kind = NoRoom if _is_full(error, root) else Internal
+    return kind(f"{what}: {explain(error, root)}")
+
+
+def explain(error: OSError | sqlite3.Error, root: Path) -> str:
+    """The reason and the remedy for something below ``root``, the folder that a person would look at."""
+    if _is_full(error, root):
+        return f"no space left on device: free some below {root}"
+    if _is_read_only(error, root):
+        return f"the file system of {root} is read-only: mount it writable"
+    if isinstance(error, OSError):
+        if error.errno in _NO_FILES:
+            return "too many open files: raise the daemon's limit (LimitNOFILE=, ulimit -n)"
+        return (error.strerror or str(error)).lower()
+    return str(error)
+
+
+def _is_full(error: OSError | sqlite3.Error, root: Path) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _NO_SPACE
+    if _primary(error) == sqlite3.SQLITE_FULL:
+        return True
+    # Where it cannot grow its index file, SQLite has nothing better to say than that there was an I/O error.
+    return _primary(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _stat(root, "f_bavail") == 0
+
+
+def _is_read_only(error: OSError | sqlite3.Error, root: Path) -> bool:
+    if isinstance(error, OSError):
+        return error.errno == errno.EROFS
+    if _primary(error) == sqlite3.SQLITE_READONLY:
+        return True
+    return _primary(error) == sqlite3.SQLITE_CANTOPEN and bool(_stat(root, "f_flag") & os.ST_RDONLY)
+
+
+def _primary(error: sqlite3.Error) -> int:
+    """The lower byte of SQLite's result code (sqlite.org/rescode.html); 0 where Python's module raised by itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _stat(root: Path, field: str) -> int:
+    try:
+        return int(getattr(os.statvfs(root), field))
+    except OSError:
+        return -1 if field == "f_bavail" else 0
