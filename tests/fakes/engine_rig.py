@@ -25,6 +25,7 @@ from shoal.engine.engine import Engine
 from shoal.engine.execs import FailedStart
 from shoal.engine.streams import LiveStreams
 from shoal.keeper.supervisor import KeeperSupervisor
+from shoal.localdb.localdb import LocalDB
 from shoal.objects.container import ContainerConfig, HostConfig, NetworkingConfig
 from shoal.objects.exec import ExecConfig
 
@@ -152,7 +153,8 @@ async def rig() -> AsyncIterator[Rig]:
         containerd = Containerd(str(supervisor.socket))
         cgroup = f"/shoal-test-{uuid4().hex[:8]}"
         config = Config(data_root=folder, exec_root=folder, cgroup_parent=cgroup)
-        engine, reconciler, registry, _ = await build_engine(config, CLOCK, containerd, keeper, prefer_offline=True)
+        db = await LocalDB.open(folder / "node.db")
+        engine, reconciler, registry, _ = await build_engine(config, CLOCK, containerd, keeper, db, prefer_offline=True)
         made = Rig(**vars(engine), folder=folder, keeper=keeper)
         try:
             await made.local_networks.load(bip=None, bridge="none", mtu=None)

@@ -19,7 +19,7 @@ from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.engine.cluster import ClusterNetworks
 from shoal.errors import ShoalError
-from shoal.localdb.localdb import Delete, LocalDB, Put
+from shoal.localdb.localdb import INCOMPLETE, INCOMPLETE_TASKS, Delete, LocalDB, Mark, Put
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task, TaskStatus
 from shoal.wire.cluster import Assignments, Resource, ServiceResource, TaskResource
@@ -34,6 +34,10 @@ class _Kept(msgspec.Struct, frozen=True):
     """A resource as it lies in the local database."""
 
     resource: Resource
+
+
+# What lies in the local database, by kind.
+KINDS: dict[str, type[msgspec.Struct]] = {_RESOURCE: _Kept, _STATUS: TaskStatus}
 
 
 class Worker:
@@ -66,19 +70,22 @@ class Worker:
         self._leaving: dict[str, tuple[Runner, asyncio.Task[None]]] = {}
         self._lock = asyncio.Lock()
         self._attachments = Attachments()
+        self._is_incomplete = False
 
     async def declare(self) -> None:
         """Read the snapshot on disk, and say what the swarm's networks were; no task is touched yet."""
         kept = await self._db.load(_RESOURCE, _Kept)
         self._resources = {key: found.resource for key, found in kept.items()}
         self._statuses = await self._db.load(_STATUS, TaskStatus)
+        self._is_incomplete = INCOMPLETE_TASKS in await self._db.load(INCOMPLETE, Mark)
         if self._resources:
             await self._tell_networks(self._networks())
 
     async def start(self) -> None:
         """Go on with the tasks of the snapshot on disk; what else there is of tasks was being removed."""
         given = {r.task.id for r in self._resources.values() if isinstance(r, TaskResource)}
-        await self._remove_others(given)
+        if not self._is_incomplete:
+            await self._remove_others(given)
         await self._drop_statuses(set(self._statuses) - given)
         if self._resources:
             try:
@@ -121,6 +128,14 @@ class Worker:
             if changes:
                 await self._db.keep(changes)
             await self._apply()
+            if assignments.full and self._is_incomplete:
+                await self._complete()
+
+    async def _complete(self) -> None:
+        """The snapshot on disk had lost a part, and here is a whole one: what else there is of tasks can go now."""
+        await self._remove_others({r.task.id for r in self._resources.values() if isinstance(r, TaskResource)})
+        await self._db.keep([Delete(INCOMPLETE, INCOMPLETE_TASKS)])
+        self._is_incomplete = False
 
     async def _apply(self) -> None:
         failed: ShoalError | None = None

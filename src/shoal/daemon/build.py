@@ -21,6 +21,7 @@ from shoal.container.distribution.hosts import RegistryConfig
 from shoal.container.images import ImageStore
 from shoal.container.registry import Registry
 from shoal.daemon.config import Config
+from shoal.durable import files
 from shoal.engine.archive import Archives
 from shoal.engine.attachments import Attachments
 from shoal.engine.containers import Containers
@@ -64,7 +65,7 @@ class Node:
     names: "Names"
 
 
-async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> Node:
+async def build_node(config: Config, clock: Clock, db: LocalDB, *, prefer_offline: bool) -> Node:
     """Start what the engine needs (containerd, the keeper) and put it together; nothing runs in it yet."""
     for folder in (config.data_root, config.exec_root):
         folder.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -78,17 +79,21 @@ async def build_node(config: Config, clock: Clock, *, prefer_offline: bool) -> N
     socket = config.containerd or str(supervisor.socket if supervisor else "")
     client = Containerd(socket.removeprefix("unix://"), owner=owner_of(config))
     await end_leftover(client)
-    engine, reconciler, registry, names = await build_engine(config, clock, client, keeper, prefer_offline)
+    engine, reconciler, registry, names = await build_engine(config, clock, client, keeper, db, prefer_offline)
     return Node(engine, reconciler, keeper, supervisor, client, registry, names)
 
 
 async def build_engine(
-    config: Config, clock: Clock, client: Containerd, keeper: KeeperSupervisor, prefer_offline: bool
+    config: Config,
+    clock: Clock,
+    client: Containerd,
+    keeper: KeeperSupervisor,
+    db: LocalDB,
+    prefer_offline: bool,
 ) -> tuple[Engine, Reconciler, Registry, "Names"]:
     """The engine upon a containerd and a keeper that run."""
     containers_root, spool = config.data_root / "containers", config.data_root / "tmp"
     spool.mkdir(mode=0o700, exist_ok=True)
-    db = await LocalDB.open(config.data_root / "node.db")
     snapshots = Snapshots(client, snapshotter=await client.snapshotter())
     runtime = ContainerdRuntime(
         containerd=client, snapshots=snapshots, runc_root=config.exec_root / "runc", clock=clock
@@ -214,8 +219,8 @@ async def build_engine(
 
 def _engine_id(path: Path) -> str:
     """This engine's id, made at the first start and kept."""
-    if not path.exists():
-        path.write_text(str(uuid.uuid4()))
+    if not path.exists() or not path.read_text().strip():
+        files.write(path, str(uuid.uuid4()).encode(), 0o644)
     return path.read_text().strip()
 
 

@@ -71,6 +71,7 @@ class Config:
     metrics_address: str | None = None
     tls: TLS = field(default_factory=TLS)
     validate: bool = False
+    recover: bool = False
     notices: tuple[str, ...] = ()
 
 
@@ -133,6 +134,12 @@ def _parser() -> argparse.ArgumentParser:
         (("--validate",), "check the configuration and end"),
     ):
         add(*names, nargs="?", const=True, type=_boolean, metavar="BOOL", help=text)
+    add(
+        "--recover",
+        action="store_const",
+        const=True,
+        help="make state that cannot be trusted usable again, say what is dropped, and start",
+    )
     add("-l", "--log-level", metavar="LEVEL", help=f"one of {', '.join(_LEVELS)} (default info)")
     add("--metrics-addr", dest="metrics_address", metavar="ADDRESS", help="serve metrics for Prometheus here")
     add("--tlscacert", metavar="FILE")

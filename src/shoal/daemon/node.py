@@ -28,17 +28,19 @@ from shoal.api.routes import (
 from shoal.api.routes import metrics as metrics_routes
 from shoal.api.server import ApiServer, Listener, parse_listener
 from shoal.container import cgroups
-from shoal.daemon import metrics
+from shoal.daemon import membership, metrics
 from shoal.daemon.build import Node, build_node
 from shoal.daemon.config import Config
 from shoal.daemon.containers import ContainerParts
 from shoal.daemon.guard import NetworkGuard
 from shoal.daemon.images import Images
 from shoal.daemon.networks import Networks
+from shoal.daemon.recover import check_presence
 from shoal.daemon.swarm import Swarm
 from shoal.daemon.swarm_logs import SwarmLogs
 from shoal.daemon.system import System
 from shoal.errors import ShoalError
+from shoal.localdb.localdb import LocalDB
 from shoal.network.describe import parts
 from shoal.network.node import NodeNetwork
 from shoal.observe.topology import read_topology
@@ -80,7 +82,15 @@ class NodeDaemon:
         # What is wrong with these is known before anything has been started.
         listeners, tls = self._listeners(), self._tls()
         prefer_offline = os.environ.get("DOCKER_SERVICE_PREFER_OFFLINE_IMAGE", "") in ("1", "true")
-        self._node = node = await build_node(config, clock, prefer_offline=prefer_offline)
+        # First what must be trusted: nothing has been started or touched yet.
+        await asyncio.to_thread(check_presence, config.data_root)
+        db = await LocalDB.open(config.data_root / "node.db")
+        try:
+            await asyncio.to_thread(membership.read, config.data_root / "swarm")
+            self._node = node = await build_node(config, clock, db, prefer_offline=prefer_offline)
+        except BaseException:
+            await db.close()
+            raise
         engine = node.engine
         self._swarm = Swarm(
             folder=config.data_root / "swarm",

@@ -23,15 +23,22 @@ import uvloop  # noqa: E402
 from shoal.aio.clock import SystemClock  # noqa: E402
 from shoal.daemon.config import Config, parse  # noqa: E402
 from shoal.daemon.node import NodeDaemon  # noqa: E402
-from shoal.errors import Conflict, Forbidden, ShoalError  # noqa: E402
+from shoal.daemon.recover import recover  # noqa: E402
+from shoal.durable.faults import explain  # noqa: E402
+from shoal.errors import Conflict, Damaged, Forbidden, ShoalError  # noqa: E402
 
 _log = logging.getLogger("shoald")
+_WAYS_OUT = (
+    "put a backup of it back, or start shoald once with --recover, which keeps what can be read, moves the file aside "
+    "and says what is dropped; containers and networks go on meanwhile"
+)
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # malloc.h
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon; the exit status is 0 after SIGTERM or SIGINT, 1 when it cannot start."""
+    config = Config()
     try:
         config = parse(sys.argv[1:] if argv is None else argv)
         if config.validate:
@@ -39,8 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         _check_machine()
         return _run(config)
+    except Damaged as error:
+        sys.stderr.write(f"failed to start daemon: {error}: {_WAYS_OUT}\n")
+        return 1
     except ShoalError as error:
         sys.stderr.write(f"failed to start daemon: {error}\n")
+        return 1
+    except OSError as error:
+        place = Path(os.fsdecode(error.filename)).parent if error.filename else config.data_root
+        sys.stderr.write(f"failed to start daemon: {error.filename or place}: {explain(error, place)}\n")
         return 1
 
 
@@ -49,6 +63,9 @@ def _run(config: Config) -> int:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     lock = _lock(config.data_root)
     _claim(config.pidfile)
+    if config.recover:
+        for line in recover(config.data_root, SystemClock().now()):
+            sys.stderr.write(f"recover: {line}\n")
     _tune_malloc()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # about five descriptors a sandbox

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from pathlib import Path
@@ -22,11 +21,13 @@ from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container import cgroups
+from shoal.daemon import membership
+from shoal.daemon.membership import Membership
 from shoal.daemon.swarm_events import report
 from shoal.daemon.swarm_logs import SwarmLogs, TaskLine
 from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
-from shoal.errors import Conflict, InvalidArgument, NotFound, ShoalError, Unavailable, Unimplemented
+from shoal.errors import Conflict, Damaged, InvalidArgument, NotFound, ShoalError, Unavailable, Unimplemented
 from shoal.kernel.routes import host_routes, mtu_of, underlays
 from shoal.manager.found import FoundingRequest, found
 from shoal.manager.manager import Manager
@@ -59,6 +60,8 @@ _log = logging.getLogger(__name__)
 PORT = 2377
 # How long an address for a plain container may take, in seconds.
 _ATTACH_SECONDS = 10
+# Between tries to start a manager that could not be started, in seconds.
+_TRY_AGAIN = 5.0
 _NO_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
     "and try again."
@@ -73,21 +76,12 @@ _BAD_ADVERTISE = "advertise address must be a non-zero IP address or network int
 _BAD_DATA_PATH = "data path address must be a non-zero IP address or network interface (without port number)"
 
 
-class Membership(msgspec.Struct, frozen=True):
-    """What this node remembers of its swarm: who it is, and where it listens and is reached."""
-
-    node_id: str
-    listen: str
-    advertise: str
-    data_path: str
-
-
 class Swarm:
     """The node as a member of a swarm, or of none."""
 
     def __init__(self, *, folder: Path, data_root: Path, engine: Engine, logs: SwarmLogs, clock: Clock) -> None:
         self._folder = folder
-        self._state_file = folder / "membership.json"
+        self._data_root = data_root
         self._certificates = files.certificates_folder(data_root)
         self._engine = engine
         self._logs = logs
@@ -98,38 +92,62 @@ class Swarm:
         self._worker: Worker | None = None
         self._line: ManagerSession | None = None
         self._reporter: asyncio.Task[None] | None = None
+        self._failure: ShoalError | None = None
+        self._retry: asyncio.Task[None] | None = None
         self._session: asyncio.Task[Any] | None = None
 
     def control(self) -> Manager:
         """The manager on this node. Raises Unavailable, in Docker's words, where there is none."""
         if self.manager is None:
+            if self._failure is not None:
+                raise Unavailable(f"the manager on this node does not run: {membership.describe(self._failure)}")
             raise Unavailable(_NO_MANAGER)
         return self.manager
 
     async def declare(self) -> None:
-        """Read what this node was before shoald ended, and tell the engine of the swarm's networks as they were."""
-        try:
-            self.membership = msgspec.json.decode(self._state_file.read_bytes(), type=Membership)
-        except FileNotFoundError:
+        """Read what this node was before shoald ended, and tell the engine of the swarm's networks as they were. Raises
+        Damaged."""
+        await asyncio.to_thread(membership.sweep, self._folder)
+        self.membership = await asyncio.to_thread(membership.read, self._folder)
+        if self.membership is None:
             return
         self._worker = self._make_worker(self.membership)
         await self._worker.declare()
 
     async def start(self) -> None:
-        """Be it again. A manager that cannot be (its port is taken, its state cannot be read) does not keep the node
-        from going on with what it was told last."""
+        """Be it again. A manager that cannot be (its port is taken, its state cannot be trusted) does not keep the node
+        from going on with what it was told last; but for its state, it is tried again."""
         if self.membership is None:
             await self._remove_tasks_but(())
             return
         try:
-            await self._run(self.membership)
-        except ShoalError:
-            _log.exception("the manager on this node cannot be started: the node goes on without it")
-            await self._run_agent(self.membership)
+            await self._run_manager(self.membership)
+        except ShoalError as error:
+            self._fail(error)
+        await self._run_agent(self.membership)
+        if self._failure is not None and not isinstance(self._failure, Damaged):
+            self._retry = spawn(self._try_again(self.membership), name="start of the manager")
+
+    def _fail(self, error: ShoalError) -> None:
+        if str(error) != str(self._failure):
+            _log.error("the manager does not run, and the node goes on without it: %s", membership.describe(error))
+        self._failure = error
+
+    async def _try_again(self, member: Membership) -> None:
+        """Until the manager runs."""
+        while True:
+            await self._clock.sleep(_TRY_AGAIN)
+            try:
+                await self._run_manager(member)
+            except ShoalError as error:
+                self._fail(error)
+            else:
+                _log.info("the manager runs")
+                return
 
     async def stop(self) -> None:
         """shoald ends: tasks and networks stay as they are."""
-        await cancel(self._session, self._reporter)
+        await cancel(self._session, self._reporter, self._retry)
         if self._worker is not None:
             await self._worker.leave()
         if self.manager is not None:
@@ -144,24 +162,31 @@ class Swarm:
             return await whole(self._found(request), name="swarm init")
 
     async def _found(self, request: SwarmInit) -> str:
-        membership, asked = _plan(request)
+        member, asked = _plan(request)
         founding = found(asked, self._clock.now())
-        membership = msgspec.structs.replace(membership, node_id=founding.node_id)
+        member = msgspec.structs.replace(member, node_id=founding.node_id)
+        fresh = await asyncio.to_thread(membership.making, self._folder)
         try:
-            await asyncio.to_thread(files.save, self._certificates, founding.files)
-            store = await Store.open(backend=SQLiteBackend(self._database), clock=self._clock)
+            await asyncio.to_thread(files.save, fresh / membership.CERTIFICATES, founding.files)
+            store = await self._open_store(fresh / membership.DATABASE)
             try:
                 await store.update(lambda tx: _create_all(tx, founding.objects))
             finally:
                 await store.close()
-            await asyncio.to_thread(_write, self._state_file, msgspec.json.encode(membership))
-            await self._run(membership)
+            await asyncio.to_thread(membership.write, fresh, member)
+            await self._begin(member)
         except BaseException:
             await self._end()
             raise
-        self.membership = membership
         await self._settled(founding.node_id)
         return founding.node_id
+
+    async def _begin(self, member: Membership) -> None:
+        """Be what has been made ready beside the folder."""
+        await asyncio.to_thread(membership.appear, self._folder)
+        await self._run_manager(member)
+        await self._run_agent(member)
+        self.membership = member
 
     async def join(self, request: SwarmJoin) -> None:
         """Join another machine's swarm: not built yet."""
@@ -174,16 +199,16 @@ class Swarm:
         async with self._lock:
             if self.membership is None:
                 raise Unavailable("This node is not part of a swarm")
-            if self.manager is not None and not force:
+            if (self.manager is not None or self._failure is not None) and not force:
                 raise Unavailable(_LAST_MANAGER)
             await whole(self._end(), name="swarm leave")
 
     async def _end(self) -> None:
         """Be a member no longer, as far as this node had come to be one."""
-        await cancel(self._session, self._reporter)
+        await cancel(self._session, self._reporter, self._retry)
         if self.manager is not None:
             await self.manager.stop()
-        self.manager = self._session = self._reporter = None
+        self.manager = self._session = self._reporter = self._retry = self._failure = None
         await self._disconnect_all()
         if self._worker is not None:
             await self._worker.clear()
@@ -221,38 +246,38 @@ class Swarm:
                 except ShoalError as error:
                     _log.warning("the container %s of a task that is gone stays: %s", container.name, error)
 
-    @property
-    def _database(self) -> Path:
-        return self._folder / "state.db"
-
     async def _forget(self) -> None:
         self.membership = None
-        # First what says that there is a membership: without the rest it could not be one.
-        await asyncio.to_thread(self._state_file.unlink, missing_ok=True)
-        await asyncio.to_thread(shutil.rmtree, self._folder, True)
+        await asyncio.to_thread(membership.vanish, self._folder)
 
-    async def _run(self, membership: Membership) -> None:
-        store = await Store.open(backend=SQLiteBackend(self._database), clock=self._clock)
-        manager = Manager(
-            store=store,
-            clock=self._clock,
-            node_id=membership.node_id,
-            tls=contexts.swarm_server(self._certificates),
-            identify=_identify,
-            networks_in_use=host_routes(),
-        )
-        host, _, port = membership.listen.rpartition(":")
+    async def _open_store(self, database: Path) -> Store:
+        return await Store.open(backend=SQLiteBackend(database, root=self._data_root), clock=self._clock)
+
+    async def _run_manager(self, member: Membership) -> None:
+        database = self._folder / membership.DATABASE
+        if not database.exists():
+            raise Damaged(f"{database} is missing, which holds the swarm's state")
+        store = await self._open_store(database)
         try:
+            await asyncio.to_thread(membership.check, member, self._folder, store.view)
+            manager = Manager(
+                store=store,
+                clock=self._clock,
+                node_id=member.node_id,
+                tls=contexts.swarm_server(self._certificates),
+                identify=_identify,
+                networks_in_use=host_routes(),
+            )
+            host, _, port = member.listen.rpartition(":")
             await self._engine.local_networks.ensure_gateway_bridge()
             await manager.start(host.strip("[]"), int(port))
         except BaseException:
             await store.close()
             raise
-        self.manager = manager
+        self.manager, self._failure = manager, None
         self._reporter = spawn(report(store, self._engine.events), name="swarm events")
-        await self._run_agent(membership)
 
-    def _make_worker(self, membership: Membership) -> Worker:
+    def _make_worker(self, member: Membership) -> Worker:
         engine = self._engine
 
         def controller_of(task: Task) -> Controller:
@@ -265,8 +290,8 @@ class Swarm:
             )
 
         return Worker(
-            node_id=membership.node_id,
-            underlay_mtu=mtu_of(membership.data_path),
+            node_id=member.node_id,
+            underlay_mtu=mtu_of(member.data_path),
             controller_of=controller_of,
             tell_networks=engine.set_cluster,
             remove_others=self._remove_tasks_but,
@@ -279,16 +304,25 @@ class Swarm:
         if self._line is not None:
             self._line.report(task_id, status)
 
-    async def _run_agent(self, membership: Membership) -> None:
+    async def _run_agent(self, member: Membership) -> None:
         if self._worker is None:
-            self._worker = self._make_worker(membership)
+            self._worker = self._make_worker(member)
         worker = self._worker
+        try:
+            await asyncio.to_thread(membership.check_certificates, member, self._folder)
+            tls = contexts.swarm_client(self._certificates)
+        except ShoalError as error:
+            # Nobody to talk to: the tasks that it was given go on all the same.
+            if self._failure is None:
+                self._fail(error)
+            await worker.start()
+            return
         self._line = ManagerSession(
-            manager=lambda: membership.advertise,
-            tls=contexts.swarm_client(self._certificates),
+            manager=lambda: member.advertise,
+            tls=tls,
             server_name=MANAGER_NAME,
             describe=self.describe,
-            address=membership.data_path,
+            address=member.data_path,
             assign=self._assign,
             known=worker.statuses,
             clock=self._clock,
@@ -335,15 +369,16 @@ class Swarm:
 
     def info(self) -> SwarmInfo:
         """Where this node stands (``/info``)."""
-        membership = self.membership
-        if membership is None:
+        member = self.membership
+        if member is None:
             return SwarmInfo()
-        manager = RemoteManager(node_id=membership.node_id, addr=membership.advertise)
+        manager = RemoteManager(node_id=member.node_id, addr=member.advertise)
         return SwarmInfo(
-            node_id=membership.node_id,
-            node_addr=membership.data_path,
-            local_node_state="active",
+            node_id=member.node_id,
+            node_addr=member.data_path,
+            local_node_state="active" if self._failure is None else "error",
             control_available=self.manager is not None,
+            error="" if self._failure is None else membership.describe(self._failure),
             remote_managers=[manager],
         )
 
@@ -419,13 +454,6 @@ def _create_all(tx: Tx, objects: Iterable[Stored]) -> None:
         tx.create(obj)
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-
-
 def _plan(request: SwarmInit) -> tuple[Membership, FoundingRequest]:
     """Where to listen and how to be reached. Raises InvalidArgument in Docker's words."""
     listen_host, listen_port = _address(request.listen_addr or "0.0.0.0", PORT)
@@ -438,14 +466,14 @@ def _plan(request: SwarmInit) -> tuple[Membership, FoundingRequest]:
         data_path = _non_zero(_resolve_interface(request.data_path_addr, _BAD_DATA_PATH), _BAD_DATA_PATH)
     if not 1024 <= (request.data_path_port or 4789) <= 49151:
         raise InvalidArgument(f"Datapath port number is not in valid range (1024-49151) : {request.data_path_port}")
-    membership = Membership(
+    member = Membership(
         node_id="",
         listen=f"{_bracketed(listen_host)}:{listen_port}",
         advertise=f"{_bracketed(host)}:{port}",
         data_path=data_path,
     )
     asked = FoundingRequest(
-        advertise=membership.advertise,
+        advertise=member.advertise,
         availability=request.availability or "active",
         spec=request.spec,
         default_addr_pool=tuple(request.default_addr_pool or ()),
@@ -454,7 +482,7 @@ def _plan(request: SwarmInit) -> tuple[Membership, FoundingRequest]:
     )
     if asked.availability not in ("active", "pause", "drain"):
         raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
-    return membership, asked
+    return member, asked
 
 
 def _address(text: str, default_port: int) -> tuple[str, int]:

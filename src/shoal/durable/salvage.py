@@ -70,6 +70,15 @@ def replace(path: Path, rows: list[tuple[str, str, bytes]], number: int, *, what
     return aside
 
 
+def move_aside(path: Path, stamp: str) -> Path:
+    """Rename a file or folder, if it is there; where to. Raises OSError."""
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    with suppress(FileNotFoundError):
+        os.replace(path, aside)
+    files.sync_folder(path.parent)
+    return aside
+
+
 def _read(path: Path) -> Salvaged | None:
     """All that can be proved; None where SQLite does not take it for a database of ours at all."""
     try:

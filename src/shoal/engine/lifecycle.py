@@ -22,7 +22,7 @@ from shoal.aio.tasks import cancel, spawn
 from shoal.container import oci, ocispec, rootfs, user
 from shoal.container.ocispec import SpecHost
 from shoal.container.runtime import ExitStatus, ProcessStatus, Runtime, Stdio
-from shoal.engine import files, mounts
+from shoal.engine import copies, files, mounts
 from shoal.engine.create import log_size, published
 from shoal.engine.discovery import Discovery, answers
 from shoal.engine.events import Events
@@ -192,6 +192,7 @@ class Lifecycle:
                 finished_at=container.state.finished_at,
             )
             container = await self._records.put(replace(container, state=state))
+            await asyncio.to_thread(copies.keep, self._containers_root, container)
         except BaseException as error:
             await self._give_up(container.id, error)
             raise blamed(error) from error
@@ -337,6 +338,7 @@ class Lifecycle:
         if container.sandbox is None:
             return
         await self._write_files(container, container.sandbox)
+        await asyncio.to_thread(copies.keep, self._containers_root, container)
         await self._discovery.serve(container, container.sandbox, str(self.netns_path(container.sandbox)))
         if not self._records.get(container.id).is_running:
             # It has ended meanwhile, and had been withdrawn already.
@@ -660,8 +662,13 @@ class Lifecycle:
             # Others' are those of execs.
             if self._records.find(container_id) is not None:
                 await self._keeper.close(container_id)
+        incomplete = await self._records.is_incomplete()
         for stray in alive.values():
-            if stray.labels.get(ROOT_LABEL) == str(self._containers_root):
+            if stray.labels.get(ROOT_LABEL) != str(self._containers_root):
+                continue
+            if incomplete:
+                _log.warning("container %s runs, its record was lost: it is left alone", stray.id)
+            else:
                 await self._remove_stray(stray.id)
 
     def _go_on(self, container: Container) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from shoal.errors import Conflict, InvalidArgument, NotFound, ShoalError
-from shoal.localdb.localdb import Delete, LocalDB, Put
+from shoal.localdb.localdb import INCOMPLETE, INCOMPLETE_CONTAINERS, Delete, LocalDB, Mark, Put
 from shoal.objects.container import Container
 
 _KIND = "container"
@@ -25,6 +25,10 @@ class Records:
             self._containers[container.id] = container
             self._names[container.name] = container.id
         return self.all()
+
+    async def is_incomplete(self) -> bool:
+        """Whether records were lost in a recovery, so that a container without one may be somebody's."""
+        return INCOMPLETE_CONTAINERS in await self._db.load(INCOMPLETE, Mark)
 
     def all(self) -> list[Container]:
         """Every container, the newest first."""

@@ -26,6 +26,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 _log = logging.getLogger(__name__)
 # Between tries to write what the disk would not take, in seconds.
 _AGAIN = 1.0
+# What a recovery leaves where something was lost: a kind with a mark a subject. Nothing may be removed then merely
+# because it is not known.
+INCOMPLETE = "incomplete"
+INCOMPLETE_TASKS, INCOMPLETE_CONTAINERS = "tasks", "containers"
 _WHAT = "the node's state"
 
 
@@ -44,6 +48,10 @@ class Delete:
 
     kind: str
     key: str
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """An object that says all by being there."""
 
 
 @dataclass(frozen=True)

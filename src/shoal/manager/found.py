@@ -70,10 +70,6 @@ def found(asked: FoundingRequest, now: datetime) -> Founding:
     validate_spec(spec)
     cluster_id, node_id = ClusterId(swarm_id()), NodeId(swarm_id())
     root = RootCA.create(now)
-    key = new_key()
-    identity = NodeIdentity(node_id=node_id, role="manager", cluster_id=cluster_id)
-    expiry = timedelta(microseconds=(spec.ca_config.node_cert_expiry or NODE_CERT_NANOSECONDS) / 1000)
-    certificate = root.sign(request(key), identity, now, expiry)
     cluster = Cluster(
         id=cluster_id,
         spec=spec,
@@ -84,14 +80,29 @@ def found(asked: FoundingRequest, now: datetime) -> Founding:
         join_tokens=JoinTokens(worker=str(make_token(root.certificate)), manager=str(make_token(root.certificate))),
         root_ca_key=root.key.decode(),
     )
-    node = Node(
+    node = first_node(node_id, asked.advertise, asked.availability)
+    return Founding(node_id=node_id, files=issue(cluster, node_id, now), objects=[cluster, node, ingress_network()])
+
+
+def first_node(node_id: NodeId, advertise: str, availability: str = "active") -> Node:
+    """A manager that is the only one, before its agent has told of its machine."""
+    return Node(
         id=node_id,
-        spec=NodeSpec(labels={}, role="manager", availability=asked.availability),
+        spec=NodeSpec(labels={}, role="manager", availability=availability),
         status=NodeStatus(state="unknown"),
-        manager_status=ManagerStatus(leader=True, reachability="reachable", addr=asked.advertise),
+        manager_status=ManagerStatus(leader=True, reachability="reachable", addr=advertise),
     )
-    files = NodeFiles(root=root.certificate, certificate=certificate, key=key)
-    return Founding(node_id=node_id, files=files, objects=[cluster, node, ingress_network()])
+
+
+def issue(cluster: Cluster, node_id: NodeId, now: datetime) -> NodeFiles:
+    """A manager's key and certificate by the swarm's own authority. Raises InvalidArgument for one that is none."""
+    trusted = (cluster.tls_info.trust_root if cluster.tls_info else None) or ""
+    root = RootCA.load(trusted.encode(), cluster.root_ca_key.encode())
+    key = new_key()
+    identity = NodeIdentity(node_id=node_id, role="manager", cluster_id=cluster.id)
+    expiry = timedelta(microseconds=(cluster.spec.ca_config.node_cert_expiry or NODE_CERT_NANOSECONDS) / 1000)
+    certificate = root.sign(request(key), identity, now, expiry)
+    return NodeFiles(root=root.certificate, certificate=certificate, key=key)
 
 
 def ingress_network() -> Network:

@@ -1,0 +1,62 @@
+import random
+from pathlib import Path
+
+import pytest
+
+from shoal.daemon import membership
+from shoal.daemon.membership import Membership
+from shoal.errors import Damaged
+
+MEMBER = Membership(node_id="n1", listen="0.0.0.0:2377", advertise="192.0.2.1:2377", data_path="192.0.2.1")
+
+
+def written(folder: Path) -> Path:
+    folder.mkdir()
+    membership.write(folder, MEMBER)
+    return folder / membership.FILE
+
+
+def test_what_was_written_is_read(tmp_path: Path) -> None:
+    assert membership.read(tmp_path / "swarm") is None
+    path = written(tmp_path / "swarm")
+    found = membership.read(tmp_path / "swarm")
+    assert found is not None and found.advertise == MEMBER.advertise and found.sum
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_each_cut_and_each_flipped_bit_is_found(tmp_path: Path) -> None:
+    path = written(tmp_path / "swarm")
+    good, rng = path.read_bytes(), random.Random(1)
+    for length in range(len(good)):
+        path.write_bytes(good[:length])
+        with pytest.raises(Damaged, match=r"membership\.json cannot be trusted"):
+            membership.read(tmp_path / "swarm")
+    for at in range(len(good)):
+        bad = bytearray(good)
+        bad[at] ^= 1 << rng.randrange(8)
+        path.write_bytes(bad)
+        with pytest.raises(Damaged):
+            membership.read(tmp_path / "swarm")
+
+
+def test_a_folder_that_lost_it_is_not_taken_for_no_swarm(tmp_path: Path) -> None:
+    written(tmp_path / "swarm").unlink()
+    assert membership.read(tmp_path / "swarm") is None
+    (tmp_path / "swarm" / "state.db").touch()
+    with pytest.raises(Damaged, match="is missing"):
+        membership.read(tmp_path / "swarm")
+
+
+def test_a_folder_comes_and_goes_in_one_step(tmp_path: Path) -> None:
+    folder = tmp_path / "swarm"
+    fresh = membership.making(folder)
+    fresh.mkdir()
+    membership.write(fresh, MEMBER)
+    assert membership.read(folder) is None
+    membership.appear(folder)
+    assert membership.read(folder) is not None
+    membership.making(folder).mkdir()
+    membership.vanish(folder)
+    assert list(tmp_path.iterdir()) == []
+    membership.vanish(folder)
