@@ -19,7 +19,7 @@ from shoal.objects.service import Service, ServiceSpec
 from shoal.objects.task import Task
 from shoal.wire.docker.auth import AuthAnswer, AuthConfig
 from shoal.wire.docker.networks import NetworkAnswer, NetworkCreate, NetworkCreated
-from shoal.wire.docker.swarm import SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
+from shoal.wire.docker.swarm import StateImported, SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
 from shoal.wire.docker.system import DiskUsage, DistributionInspect, Info, Version
 
 
@@ -158,6 +158,21 @@ class SwarmBackend(Protocol):
     async def logs(self, target: Service | Task, query: LogQuery) -> AsyncIterator[SwarmLogLine]:
         """What a task, or every task of a service, has written, wherever it runs; with ``query.follow`` also what
         they write from now on, and the service's later tasks. ``query.tail`` counts for each task."""
+        ...
+
+
+class StateBackend(Protocol):
+    """The swarm's state as one file."""
+
+    def export_state(self) -> AsyncIterator[bytes]:
+        """A backup at one revision. Raises Unavailable on a node that is no manager."""
+        ...
+
+    async def import_state(
+        self, pieces: AsyncIterator[bytes], *, force: bool, listen: str, advertise: str
+    ) -> StateImported:
+        """Found a backup's swarm again; addresses as for ``init``. Raises InvalidArgument for a file that is none,
+        Unavailable for a node in a swarm without ``force``."""
         ...
 
 

@@ -6,6 +6,7 @@ NOUNS: dict[str, str] = {
     "network": "Manage networks",
     "node": "Manage Swarm nodes",
     "service": "Manage Swarm services",
+    "state": "Save and restore a Swarm's state",
     "swarm": "Manage Swarm",
     "system": "Manage Shoal",
     "volume": "Manage volumes",
@@ -72,6 +73,7 @@ MODULES: dict[str, dict[str, str]] = {
         "scale": "service_update",
         "update": "service_update",
     },
+    "state": dict.fromkeys(("export", "import"), "state"),
     "swarm": dict.fromkeys(("ca", "init", "join", "join-token", "leave", "update"), "swarm"),
     "system": {"df": "df", "events": "events", "info": "info", "prune": "system_prune"},
     "volume": dict.fromkeys(("create", "inspect", "ls", "prune", "rm"), "volume"),
@@ -98,7 +100,7 @@ SHORTHANDS: dict[str, tuple[str, str]] = {
 }
 
 COMMON = ("run", "exec", "ps", "pull", "push", "images", "login", "logout", "version", "info")
-SWARM = ("node", "service", "swarm")
+SWARM = ("node", "service", "state", "swarm")
 
 
 def locate(words: list[str]) -> tuple[str, str, int] | None:

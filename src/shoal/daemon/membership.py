@@ -14,7 +14,7 @@ import msgspec
 
 from shoal.durable import files as durable
 from shoal.durable.faults import refusal
-from shoal.errors import Damaged, Forbidden, Internal, NotFound, ShoalError
+from shoal.errors import Damaged, Forbidden, Internal, InvalidArgument, NotFound, ShoalError
 from shoal.objects.cluster import Cluster
 from shoal.objects.ids import NodeId
 from shoal.objects.node import Node
@@ -91,7 +91,7 @@ def check_certificates(membership: Membership, folder: Path) -> None:
         verify_issued(held.root, held.root)
         verify_issued(held.certificate, held.root)
         named = identity(held.certificate).node_id
-    except (NotFound, Internal, Forbidden) as error:
+    except (NotFound, Internal, Forbidden, InvalidArgument) as error:
         raise Damaged(f"the certificates in {place} cannot be trusted: {error}") from error
     if named != membership.node_id:
         raise Damaged(f"the certificates in {place} are node {named}'s, and this is {membership.node_id}")

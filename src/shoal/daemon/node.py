@@ -19,6 +19,7 @@ from shoal.api.routes import (
     nodes,
     secrets,
     services,
+    state,
     swarm,
     system,
     tasks,
@@ -36,6 +37,7 @@ from shoal.daemon.guard import NetworkGuard
 from shoal.daemon.images import Images
 from shoal.daemon.networks import Networks
 from shoal.daemon.recover import check_presence
+from shoal.daemon.state import SwarmState
 from shoal.daemon.swarm import Swarm
 from shoal.daemon.swarm_logs import SwarmLogs
 from shoal.daemon.system import System
@@ -159,6 +161,7 @@ class NodeDaemon:
         return [
             *system.routes(about, self._swarm, self._clock),
             *swarm.routes(self._swarm),
+            *state.routes(SwarmState(self._swarm, spool=self._config.data_root / "tmp", clock=self._clock)),
             *nodes.routes(self._swarm),
             *services.routes(self._swarm),
             *tasks.routes(self._swarm),

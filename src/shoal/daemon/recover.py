@@ -19,7 +19,7 @@ from shoal.engine import copies
 from shoal.errors import Damaged, InvalidArgument, ShoalError
 from shoal.localdb.localdb import INCOMPLETE, INCOMPLETE_CONTAINERS, INCOMPLETE_TASKS, Mark
 from shoal.manager.found import first_node, issue
-from shoal.objects.base import encode, timestamp
+from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.container import Container
 from shoal.objects.ids import NodeId
@@ -30,8 +30,9 @@ from shoal.objects.volume import Volume
 from shoal.pki import files
 from shoal.pki.identity import identity
 from shoal.store.backend import Change
+from shoal.store.backends.sqlite import STATE, rows_of
 from shoal.store.store import read_object
-from shoal.store.tables import KIND_OF, Stored, Tables
+from shoal.store.tables import Stored, Tables
 from shoal.store.tx import TableView
 
 Rows = list[tuple[str, str, bytes]]
@@ -47,7 +48,7 @@ _PORT = "2377"
 
 def recover(data_root: Path, now: datetime) -> Iterator[str]:
     """Make every file of state one that can be trusted; what was done, a line each. Raises ShoalError."""
-    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = salvage.stamp(now)
     try:
         told = [*_recover_node(data_root, stamp), *_recover_swarm(data_root, stamp, now)]
     except OSError as error:
@@ -126,7 +127,7 @@ def _recover_swarm(root: Path, stamp: str, now: datetime) -> Iterator[str]:
     folder = root / "swarm"
     if not any((folder / name).exists() for name in (DATABASE, CERTIFICATES, FILE)):
         return
-    path, what = folder / DATABASE, "the swarm's state"
+    path, what = folder / DATABASE, STATE
     lost = "" if path.exists() else f"{what} in {path} is missing"
     found, why = (salvage.Salvaged(), lost) if lost else _read(path, what, root)
     objects, unreadable = _objects(found.rows)
@@ -146,7 +147,7 @@ def _recover_swarm(root: Path, stamp: str, now: datetime) -> Iterator[str]:
     if why or unreadable:
         newest = max(obj.version.index for obj in objects)
         number = max(found.number, read_mark(path), newest) + 1
-        rows = [(KIND_OF[type(obj)], str(obj.id), encode(_of(obj, number))) for obj in objects]
+        rows = rows_of(_of(obj, number) for obj in objects)
         aside = salvage.replace(path, rows, number, what=what, root=root, stamp=stamp)
         yield why or f"{what} in {path} holds objects that cannot be read"
         yield f"  it is now {aside}; {len(rows)} objects were kept"

@@ -22,14 +22,17 @@ from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container import cgroups
 from shoal.daemon import membership
+from shoal.daemon.backup import Backup
 from shoal.daemon.membership import Membership
 from shoal.daemon.swarm_events import report
 from shoal.daemon.swarm_logs import SwarmLogs, TaskLine
+from shoal.durable import salvage
+from shoal.durable.objectfile import ObjectFile, Row, read_mark
 from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
 from shoal.errors import Conflict, Damaged, InvalidArgument, NotFound, ShoalError, Unavailable, Unimplemented
 from shoal.kernel.routes import host_routes, mtu_of, underlays
-from shoal.manager.found import FoundingRequest, found
+from shoal.manager.found import FoundingRequest, first_node, found, issue
 from shoal.manager.manager import Manager
 from shoal.objects.cluster import ClusterSpec
 from shoal.objects.container import Container
@@ -47,7 +50,7 @@ from shoal.objects.service import Service
 from shoal.objects.task import Task, TaskStatus
 from shoal.pki import contexts, files
 from shoal.pki.identity import MANAGER_NAME, tls_info
-from shoal.store.backends.sqlite import SQLiteBackend
+from shoal.store.backends.sqlite import STATE, SQLiteBackend, rows_of
 from shoal.store.store import Store
 from shoal.store.tables import Stored
 from shoal.store.tx import Tx
@@ -180,6 +183,69 @@ class Swarm:
             raise
         await self._settled(founding.node_id)
         return founding.node_id
+
+    async def restore(self, backup: Backup, request: SwarmInit, *, force: bool) -> None:
+        """Found a backup's swarm again, with this node in the place of the manager that wrote it. Raises Unavailable
+        when this node is in a swarm, unless ``force`` is given; on that very node its tasks then run on."""
+        async with self._lock:
+            if self.membership is not None and not force:
+                raise Unavailable(f"{_ALREADY} Or use --force to put the backup in its place.")
+            await whole(self._restore(backup, request), name="import of a swarm")
+            await self._settled(backup.node.id)
+
+    async def _restore(self, backup: Backup, request: SwarmInit) -> None:
+        old = self.membership
+        if old is not None and old.node_id == backup.node.id:
+            await self._restore_in_place(old, backup)
+            return
+        member, _ = _plan(request)
+        member = msgspec.structs.replace(member, node_id=backup.node.id)
+        if old is not None:
+            await self._end()
+        try:
+            await asyncio.to_thread(self._write_restored, member, backup)
+            await self._begin(member)
+        except BaseException:
+            await self._end()
+            raise
+
+    def _write_restored(self, member: Membership, backup: Backup) -> None:
+        folder = membership.making(self._folder)
+        files.save(folder / membership.CERTIFICATES, issue(backup.cluster, backup.node.id, self._clock.now()))
+        there = first_node(backup.node.id, member.advertise)
+        node = msgspec.structs.replace(backup.node, manager_status=there.manager_status, status=there.status)
+        objects = [node if obj is backup.node else obj for obj in backup.objects]
+        file = ObjectFile.open(folder / membership.DATABASE, what=STATE, root=self._data_root)
+        try:
+            file.commit([Row(*row) for row in rows_of(objects)], backup.manifest.revision)
+        finally:
+            file.close()
+        membership.write(folder, member)
+
+    async def _restore_in_place(self, member: Membership, backup: Backup) -> None:
+        """The swarm as it was, on the node where it was: the containers of its tasks need not know."""
+        await cancel(self._session, self._reporter, self._retry)
+        if self.manager is not None:
+            await self.manager.stop()
+        self.manager = self._line = None
+        try:
+            await asyncio.to_thread(self._replace_state, backup)
+            await self._run_manager(member)
+        except ShoalError as error:
+            self._fail(error)
+            raise
+        finally:
+            await self._run_agent(member)
+
+    def _replace_state(self, backup: Backup) -> None:
+        database, now = self._folder / membership.DATABASE, self._clock.now()
+        # Versions go up, also for those who have seen what came after the backup.
+        number = max(read_mark(database), backup.manifest.revision) + 1
+        database.touch(mode=0o600)
+        salvage.replace(
+            database, rows_of(backup.objects), number, what=STATE, root=self._data_root, stamp=salvage.stamp(now)
+        )
+        files.save(self._certificates, issue(backup.cluster, backup.node.id, now))
 
     async def _begin(self, member: Membership) -> None:
         """Be what has been made ready beside the folder."""

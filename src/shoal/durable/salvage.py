@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from shoal.durable import files
@@ -68,6 +69,11 @@ def replace(path: Path, rows: list[tuple[str, str, bytes]], number: int, *, what
     files.sync_folder(path.parent)
     os.replace(mark_of(fresh), mark_of(path))
     return aside
+
+
+def stamp(now: datetime) -> str:
+    """A moment as it stands in the names of what was moved aside."""
+    return now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def move_aside(path: Path, stamp: str) -> Path:

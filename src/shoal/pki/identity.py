@@ -55,7 +55,10 @@ def identity(certificate: bytes) -> NodeIdentity:
 
     Says nothing about who signed it: that is for the TLS handshake, which must have come first.
     """
-    subject = parse_certificate(certificate).subject
+    try:
+        subject = parse_certificate(certificate).subject
+    except ValueError as error:
+        raise Forbidden(f"the certificate's subject cannot be read: {error}") from error
     node_id = NodeId(_only(subject, NameOID.COMMON_NAME))
     unit = _only(subject, NameOID.ORGANIZATIONAL_UNIT_NAME)
     cluster_id = ClusterId(_only(subject, NameOID.ORGANIZATION_NAME))

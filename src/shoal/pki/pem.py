@@ -53,5 +53,9 @@ def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def key_matches(key: bytes, certificate: bytes) -> bool:
-    """Whether the private key (PEM) is the certificate's."""
-    return parse_key(key).public_key() == parse_certificate(certificate).public_key()
+    """Whether the private key (PEM) is the certificate's; raises :class:`InvalidArgument` if either is broken."""
+    own = parse_key(key).public_key()
+    try:
+        return own == parse_certificate(certificate).public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise InvalidArgument(f"invalid certificate: {error}") from error

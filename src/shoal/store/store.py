@@ -13,7 +13,7 @@ from shoal.aio.tasks import carry_through
 from shoal.errors import Damaged, InvalidArgument
 from shoal.objects.base import decode, encode, timestamp
 from shoal.objects.meta import Version
-from shoal.store.backend import Backend, Change, Contents
+from shoal.store.backend import Backend, Change
 from shoal.store.tables import KIND_OF, KINDS, Stored, Tables
 from shoal.store.tx import Action, Event, TableView, Tx, View
 
@@ -46,13 +46,9 @@ class Store:
         store.revision = contents.revision
         return store
 
-    def contents(self) -> Contents:
-        """All that is committed, as a backend would load it: one revision, whole."""
-        tables = self._tables.by_id
-        return Contents(
-            self.revision,
-            [Change(KIND_OF[kind], key, encode(obj)) for kind in tables for key, obj in tables[kind].items()],
-        )
+    def snapshot(self) -> tuple[int, list[Stored]]:
+        """The revision, and every object as it is at that one."""
+        return self.revision, [obj for table in self._tables.by_id.values() for obj in table.values()]
 
     @property
     def view(self) -> View:

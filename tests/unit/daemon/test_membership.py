@@ -1,11 +1,15 @@
 import random
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from shoal.daemon import membership
 from shoal.daemon.membership import Membership
 from shoal.errors import Damaged
+from shoal.manager.found import FoundingRequest, found
+from shoal.pki import files
 
 MEMBER = Membership(node_id="n1", listen="0.0.0.0:2377", advertise="192.0.2.1:2377", data_path="192.0.2.1")
 
@@ -60,3 +64,25 @@ def test_a_folder_comes_and_goes_in_one_step(tmp_path: Path) -> None:
     membership.vanish(folder)
     assert list(tmp_path.iterdir()) == []
     membership.vanish(folder)
+
+
+@pytest.mark.parametrize("name", ["swarm-node.crt", "swarm-node.key", "swarm-root-ca.crt"])
+def test_certificates_with_a_flipped_bit_are_found_or_say_the_same(tmp_path: Path, name: str) -> None:
+    founding = found(FoundingRequest(advertise=MEMBER.advertise), datetime.now(UTC))
+    member = replace(MEMBER, node_id=founding.node_id)
+    files.save(tmp_path / membership.CERTIFICATES, founding.files)
+    membership.check_certificates(member, tmp_path)
+    path, rng, refused = tmp_path / membership.CERTIFICATES / name, random.Random(7), 0
+    good = path.read_bytes()
+    for _ in range(150):
+        bad = bytearray(good)
+        bad[rng.randrange(len(bad))] ^= 1 << rng.randrange(8)
+        path.write_bytes(bad)
+        try:
+            membership.check_certificates(member, tmp_path)
+        except Damaged:
+            refused += 1
+    assert refused > 120
+    path.write_bytes(good)
+    with pytest.raises(Damaged, match="are node"):
+        membership.check_certificates(MEMBER, tmp_path)

@@ -1,15 +1,19 @@
 """Keeps transactions in one SQLite file: the embedded default, for a swarm with a single manager."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from shoal.durable.objectfile import ObjectFile, Row
+from shoal.objects.base import encode
 from shoal.store.backend import Change, Contents
+from shoal.store.tables import KIND_OF, Stored
 
 T = TypeVar("T")
+# What errors call the file.
+STATE = "the swarm's state"
 
 
 class SQLiteBackend:
@@ -39,7 +43,7 @@ class SQLiteBackend:
 
     def _open(self) -> ObjectFile:
         if self._file is None:
-            self._file = ObjectFile.open(self._path, what="the swarm's state", root=self._root)
+            self._file = ObjectFile.open(self._path, what=STATE, root=self._root)
         return self._file
 
     def _load(self) -> Contents:
@@ -53,3 +57,8 @@ class SQLiteBackend:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def rows_of(objects: Iterable[Stored]) -> list[tuple[str, str, bytes]]:
+    """Objects as the file has them."""
+    return [(KIND_OF[type(obj)], str(obj.id), encode(obj)) for obj in objects]

@@ -72,6 +72,16 @@ class Swarm(ClusterInfo, frozen=True):
     join_tokens: JoinTokens
 
 
+class StateImported(Object, frozen=True, omit_defaults=False):
+    """Which swarm was founded again, of what moment, with how many objects."""
+
+    cluster_id: str
+    node_id: str
+    revision: int
+    created: str
+    objects: int
+
+
 class RemoteManager(Object, frozen=True, omit_defaults=False):
     node_id: str
     addr: str
