@@ -103,7 +103,7 @@ def verify_issued(certificate: bytes, trust_root: bytes) -> None:
     """Raise :class:`Forbidden` unless ``trust_root`` (one PEM certificate) signed ``certificate`` (PEM)."""
     try:
         parse_certificate(certificate).verify_directly_issued_by(parse_certificate(trust_root))
-    except (ValueError, TypeError, InvalidSignature) as error:
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise Forbidden("the certificate was not issued by this swarm's certificate authority") from error
 
 
