@@ -12,14 +12,19 @@ _running: set[asyncio.Task[Any]] = set()
 
 def spawn(coro: Coroutine[Any, Any, T], *, name: str) -> "asyncio.Task[T]":
     """Start ``coro`` as a task called ``name``; its death by an exception is logged with the traceback."""
-    task = asyncio.get_running_loop().create_task(coro, name=name)
-    _running.add(task)
-    task.add_done_callback(_done)
+    task = _start(coro, name)
+    task.add_done_callback(_log_death)
     return task
 
 
-def _done(task: "asyncio.Task[Any]") -> None:
-    _running.discard(task)
+def _start(coro: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T]":
+    task = asyncio.get_running_loop().create_task(coro, name=name)
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    return task
+
+
+def _log_death(task: "asyncio.Task[Any]") -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         _log.error("task %s died", task.get_name(), exc_info=error)
 
@@ -39,9 +44,7 @@ async def carry_through(coro: Coroutine[Any, Any, T], *, name: str) -> T:
     For what must not be left half done: a commit, the start of a process. What it raises is the caller's to deal with,
     and logged only where the caller, cancelled, does not get it.
     """
-    task = asyncio.get_running_loop().create_task(coro, name=name)
-    _running.add(task)
-    task.add_done_callback(_running.discard)
+    task = _start(coro, name)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

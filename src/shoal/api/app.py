@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from shoal.api.requests import json_response
 from shoal.api.router import Handler, Match, Router
 from shoal.api.status import status_of
 from shoal.api.versions import VERSION_KEY, check_version
+from shoal.durable import faults
 from shoal.errors import ShoalError
 from shoal.version import API_VERSION, VERSION
 
@@ -30,13 +32,14 @@ HEADERS: Final = {
 """What every answer has."""
 
 
-def build_app(routes: Routes, *, body_limit: int = _BODY_LIMIT) -> web.Application:
+def build_app(routes: Routes, *, root: Path = Path("/"), body_limit: int = _BODY_LIMIT) -> web.Application:
     """An application that serves ``routes``, each under ``/`` and under ``/v1.24`` to the newest version.
 
-    Bodies that are read as a whole may have ``body_limit`` bytes; streamed ones (images, archives) any number.
+    ``root`` is the folder that errors tell to free room in. Bodies that are read as a whole may have ``body_limit``
+    bytes; streamed ones (images, archives) any number.
     """
     app = web.Application(client_max_size=body_limit)
-    app.router.add_route("*", "/{path:.*}", _dispatcher(Router(routes)))
+    app.router.add_route("*", "/{path:.*}", _dispatcher(Router(routes), root))
     app.on_response_prepare.append(_add_headers)
     return app
 
@@ -69,7 +72,7 @@ async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -
     response.headers.update(HEADERS)
 
 
-def _dispatcher(router: Router) -> Handler:
+def _dispatcher(router: Router, root: Path) -> Handler:
     """The one handler that aiohttp sees."""
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
@@ -77,14 +80,14 @@ def _dispatcher(router: Router) -> Handler:
         if match is None:
             return message_response(404, "page not found")
         if match.is_stream:
-            return await _answer(request, match)
+            return await _answer(request, match, root)
         # The server cancels a handler whose client has gone; this one then goes on, and nobody reads its answer.
-        return await asyncio.shield(spawn(_answer(request, match), name=f"{request.method} {request.path}"))
+        return await asyncio.shield(spawn(_answer(request, match, root), name=f"{request.method} {request.path}"))
 
     return dispatch
 
 
-async def _answer(request: web.Request, match: Match) -> web.StreamResponse:
+async def _answer(request: web.Request, match: Match, root: Path) -> web.StreamResponse:
     request.match_info.update(match.values)
     try:
         if match.version is not None:
@@ -101,6 +104,9 @@ async def _answer(request: web.Request, match: Match) -> web.StreamResponse:
             return web.Response()  # The client's own connection: nobody is left to answer.
         return _unexpected(request, error)
     except Exception as error:  # noqa: BLE001 - the edge: whatever it is, the client gets an answer and the log the rest
+        if (fault := faults.machines(error, root)) is not None:
+            _log.warning("%s %s: %s", request.method, request.path, fault)
+            return error_response(fault)
         return _unexpected(request, error)
 
 

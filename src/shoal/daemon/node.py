@@ -129,7 +129,10 @@ class NodeDaemon:
                     listener.port,
                 )
         self._server = ApiServer(
-            app=build_app(await self._routes(node)), listeners=listeners, tls=tls, group=config.group
+            app=build_app(await self._routes(node), root=config.data_root),
+            listeners=listeners,
+            tls=tls,
+            group=config.group,
         )
         await self._server.start()
         if config.metrics_address:

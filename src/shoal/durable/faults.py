@@ -9,12 +9,21 @@ from shoal.errors import Internal, NoRoom, ShoalError
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NO_FILES = (errno.EMFILE, errno.ENFILE)
+_NO_PROCESSES = (errno.EAGAIN, errno.ENOMEM)
+_MACHINES = (*_NO_SPACE, *_NO_FILES, *_NO_PROCESSES, errno.EROFS, errno.EIO)
 
 
 def refusal(what: str, error: OSError | sqlite3.Error, root: Path) -> ShoalError:
     """The error of ours: :class:`NoRoom` where that is what is missing below ``root``, else :class:`Internal`."""
     kind = NoRoom if _is_full(error, root) else Internal
     return kind(f"{what}: {explain(error, root)}")
+
+
+def machines(error: BaseException, root: Path) -> ShoalError | None:
+    """The error of ours for one that is the machine's doing, wherever it came up; None for any other."""
+    if not isinstance(error, OSError) or error.errno not in _MACHINES:
+        return None
+    return refusal(error.filename if isinstance(error.filename, str) else "the engine cannot go on", error, root)
 
 
 def explain(error: OSError | sqlite3.Error, root: Path) -> str:
@@ -26,6 +35,8 @@ def explain(error: OSError | sqlite3.Error, root: Path) -> str:
     if isinstance(error, OSError):
         if error.errno in _NO_FILES:
             return "too many open files: raise the daemon's limit (LimitNOFILE=, ulimit -n)"
+        if error.errno in _NO_PROCESSES:
+            return f"no memory or process to be had ({(error.strerror or '').lower()}): raise the daemon's limits"
         return (error.strerror or str(error)).lower()
     return str(error)
 

@@ -27,6 +27,7 @@ class LogWriter:
         self._waiting: list[bytes] = []
         self._size = 0
         self._pressed = False
+        self._losing = False
         self._writing: asyncio.Future[None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
@@ -60,8 +61,10 @@ class LogWriter:
 
     def _written(self, writing: "asyncio.Future[None]") -> None:
         self._writing = None
-        if (error := writing.exception()) is not None:
-            _log.error("a log's entries are lost: %s", error)  # a full disk must not stop the container
+        error = writing.exception()
+        if error is not None and not self._losing:
+            _log.error("%s loses entries: %s", self._file.path, error)  # a full disk must not stop the container
+        self._losing = error is not None
         if self._waiting:
             self._write_next()
         else:
@@ -75,7 +78,7 @@ class _RotatingFile:
     """The file itself; used by one thread at a time."""
 
     def __init__(self, options: LogOptions) -> None:
-        self._path = Path(options.path)
+        self.path = self._path = Path(options.path)
         self._max_size = options.max_size
         self._max_file = max(1, options.max_file)
         self._fd = -1
@@ -108,8 +111,15 @@ class _RotatingFile:
 
     def _put(self, data: bytes) -> None:
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._fd, view) :]
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            # A part of an entry would spoil the one that is written next.
+            whole = data[: len(data) - len(view)].rfind(b"\n") + 1
+            self._size = os.fstat(self._fd).st_size - (len(data) - len(view) - whole)
+            os.ftruncate(self._fd, self._size)
+            raise
 
     def _rotate(self) -> None:
         """Each file's name becomes the next older one's. Never truncates: a reader may still be in the old file."""

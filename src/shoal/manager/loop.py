@@ -10,6 +10,7 @@ from typing import Protocol
 from shoal.aio.broadcast import Lagged, Subscription
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import spawn
+from shoal.errors import ShoalError
 from shoal.store.store import Store
 from shoal.store.tx import Event, Tx
 
@@ -38,6 +39,7 @@ async def run(station: Station, store: Store, clock: Clock, *, name: str) -> Non
 
     A step that raises is logged and tried again after a pause, from scratch.
     """
+    told = ""
     while True:
         with store.watch() as events:
             # What is noted below happened after this reset: an older event would undo what the reset has taken down.
@@ -46,6 +48,10 @@ async def run(station: Station, store: Store, clock: Clock, *, name: str) -> Non
                 return await _go_on(station, store, clock, events)
             except Lagged:
                 continue
+            except ShoalError as error:
+                if str(error) != told:
+                    _log.error("%s: the step failed and will be tried again: %s", name, error)
+                told = str(error)
             except Exception:  # noqa: BLE001 (a loop outlives its failures; each is logged in full)
                 _log.exception("%s: the step failed and will be tried again", name)
         await clock.sleep(_PAUSE)

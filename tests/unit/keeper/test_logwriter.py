@@ -1,6 +1,8 @@
 """Log files and their rotation."""
 
 import asyncio
+import resource
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,3 +50,19 @@ def test_one_file_alone_starts_anew(tmp_path: Path) -> None:
 def test_too_much_says_so_and_a_full_disk_stops_nothing(tmp_path: Path) -> None:
     assert write(LogOptions(str(tmp_path / "a")), [b"x" * 100], [b"y" * (5 << 20)]) == [True, False]
     write(LogOptions("/dev/full"), [b"x"], [b"y"])
+
+
+def test_a_full_disk_leaves_no_half_entry(tmp_path: Path) -> None:
+    path = tmp_path / "json.log"
+    entries = [b"%0999d\n" % n for n in range(10)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4500, before[1]))
+        write(LogOptions(str(path)), entries)
+        assert path.read_bytes() == b"".join(entries[:4])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    write(LogOptions(str(path)), entries[:1])
+    assert path.read_bytes() == b"".join(entries[:4] + entries[:1])

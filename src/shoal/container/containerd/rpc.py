@@ -16,6 +16,7 @@ from shoal.errors import (
     Forbidden,
     Internal,
     InvalidArgument,
+    NoRoom,
     NotFound,
     ShoalError,
     Unavailable,
@@ -71,6 +72,8 @@ _UNKNOWN: dict[str, type[ShoalError]] = {
     "process already finished": NotFound,
     "cannot delete a running process": FailedPrecondition,
     "cannot delete a paused process": FailedPrecondition,
+    "no space left on device": NoRoom,
+    "disk quota exceeded": NoRoom,
 }
 
 

@@ -301,7 +301,11 @@ class Dispatcher:
             if node is not None and node_id not in self._sessions:
                 tx.update(replace(node, status=replace(node.status, state="down", message=why)))
 
-        await self._store.update(change)
+        try:
+            await self._store.update(change)
+        except ShoalError as error:
+            # It is looked at again in half a period.
+            _log.warning("node %s is down, which cannot be written: %s", node_id, error)
 
     async def watch_heartbeats(self) -> None:
         """End sessions that have gone silent, until cancelled. A node that is ready in the store and has no session,
