@@ -39,12 +39,12 @@ class Shoald:
         self._flags = flags
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Start it and wait until it answers. Raises :class:`EngineError`."""
+    def start(self, *flags: str) -> None:
+        """Start it, this time with more flags, and wait until it answers. Raises :class:`EngineError`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
-                self._enter(self.command()),
+                self._enter([*self.command(), *flags]),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -25,19 +25,19 @@ from shoal.objects.task import Task, TaskStatus
 from shoal.wire.cluster import Assignments, Resource, ServiceResource, TaskResource
 
 _log = logging.getLogger(__name__)
-_RESOURCE, _STATUS = "resource", "task-status"
+RESOURCE, _STATUS = "resource", "task-status"
 # Before the next try to remove a task, in seconds.
 _AGAIN = 1.0
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True):
     """A resource as it lies in the local database."""
 
     resource: Resource
 
 
 # What lies in the local database, by kind.
-KINDS: dict[str, type[msgspec.Struct]] = {_RESOURCE: _Kept, _STATUS: TaskStatus}
+KINDS: dict[str, type[msgspec.Struct]] = {RESOURCE: Kept, _STATUS: TaskStatus}
 
 
 class Worker:
@@ -74,7 +74,7 @@ class Worker:
 
     async def declare(self) -> None:
         """Read the snapshot on disk, and say what the swarm's networks were; no task is touched yet."""
-        kept = await self._db.load(_RESOURCE, _Kept)
+        kept = await self._db.load(RESOURCE, Kept)
         self._resources = {key: found.resource for key, found in kept.items()}
         self._statuses = await self._db.load(_STATUS, TaskStatus)
         self._is_incomplete = INCOMPLETE_TASKS in await self._db.load(INCOMPLETE, Mark)
@@ -123,8 +123,8 @@ class Worker:
             for key in removed:
                 self._resources.pop(key, None)
             self._resources |= {resource.key: resource for resource in assignments.put}
-            changes: list[Put | Delete] = [Put(_RESOURCE, r.key, _Kept(r)) for r in assignments.put]
-            changes += [Delete(_RESOURCE, key) for key in removed]
+            changes: list[Put | Delete] = [Put(RESOURCE, r.key, Kept(r)) for r in assignments.put]
+            changes += [Delete(RESOURCE, key) for key in removed]
             if changes:
                 await self._db.keep(changes)
             await self._apply()
@@ -218,7 +218,7 @@ class Worker:
                 if isinstance(result, BaseException):
                     _log.warning("a task cannot be removed: %s", result)
             await self._remove_others(())
-            changes: list[Put | Delete] = [Delete(_RESOURCE, key) for key in self._resources]
+            changes: list[Put | Delete] = [Delete(RESOURCE, key) for key in self._resources]
             changes += [Delete(_STATUS, key) for key in self._statuses]
             self._resources, self._statuses = {}, {}
             if changes:

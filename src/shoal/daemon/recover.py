@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from shoal.agent.worker import KINDS as AGENT_KINDS
+from shoal.agent.worker import RESOURCE, Kept
 from shoal.daemon import membership
 from shoal.daemon.membership import CERTIFICATES, DATABASE, FILE, Membership
 from shoal.durable import salvage
@@ -18,6 +19,7 @@ from shoal.durable.objectfile import ObjectFile, read_mark
 from shoal.engine import copies
 from shoal.errors import Damaged, InvalidArgument, ShoalError
 from shoal.localdb.localdb import INCOMPLETE, INCOMPLETE_CONTAINERS, INCOMPLETE_TASKS, Mark
+from shoal.manager.dispatcher.snapshot import snapshot_of
 from shoal.manager.found import first_node, issue
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
@@ -50,7 +52,8 @@ def recover(data_root: Path, now: datetime) -> Iterator[str]:
     """Make every file of state one that can be trusted; what was done, a line each. Raises ShoalError."""
     stamp = salvage.stamp(now)
     try:
-        told = [*_recover_node(data_root, stamp), *_recover_swarm(data_root, stamp, now)]
+        # The swarm's state first: it says what this node was told.
+        told = [*_recover_swarm(data_root, stamp, now), *_recover_node(data_root, stamp)]
     except OSError as error:
         raise refusal("the recovery stopped", error, data_root) from error
     yield from told or [f"all state below {data_root} can be trusted: nothing was changed"]
@@ -87,8 +90,12 @@ def _recover_node(root: Path, stamp: str) -> Iterator[str]:
     dropped = found.dropped + [f"{kind} {key}" for kind, key, _ in found.rows if not _is_readable(kind, key, _)]
     if not why and not dropped:
         return
-    known = {(kind, key) for kind, key, _ in rows}
-    again = [row for row in _second_copies(root) if row[:2] not in known]
+    if told := _told(root):
+        rows = [row for row in rows if row[0] != RESOURCE] + told
+    again = _second_copies(root, {row[:2]: row[2] for row in rows})
+    newer = {row[:2] for row in again}
+    rows = [row for row in rows if row[:2] not in newer]
+    known = {row[:2] for row in rows}
     rows += again
     # Until a manager has told which tasks there are, and for what no record is left of: see Worker and Lifecycle.
     rows += [
@@ -100,8 +107,10 @@ def _recover_node(root: Path, stamp: str) -> Iterator[str]:
     aside = salvage.replace(path, rows, number, what=what, root=root, stamp=stamp)
     yield why or f"{what} in {path} holds objects that cannot be read"
     yield f"  it is now {aside}; {len(known)} objects were kept"
-    restored = {f"{kind} {key}" for kind, key, _ in again}
-    yield from (f"  restored from its own files: {name}" for name in sorted(restored))
+    restored = {f"{kind} {key}" for kind, key, _ in again + told}
+    if told:
+        yield "  what the swarm wants of this node was taken from the swarm's own state"
+    yield from (f"  restored from its own files: {kind} {key}" for kind, key, _ in again)
     yield from (f"  dropped: {name}" for name in dropped if name not in restored)
 
 
@@ -113,13 +122,39 @@ def _is_readable(kind: str, key: str, value: bytes) -> bool:
     return kind in _KINDS
 
 
-def _second_copies(root: Path) -> Rows:
-    """What is known of containers and volumes without the database."""
-    rows = [("container", key, msgspec.json.encode(found)) for key, found in copies.load(root / "containers").items()]
+def _told(root: Path) -> Rows:
+    """The snapshot that the manager on this very node would give it; nothing without one that can be trusted."""
+    folder = root / "swarm"
+    try:
+        member = membership.read(folder)
+        if member is None or not (folder / DATABASE).exists():
+            return []
+        found, why = _read(folder / DATABASE, STATE, root)
+    except Damaged:
+        return []
+    objects, unreadable = _objects(found.rows)
+    if why or unreadable:
+        return []
+    tables = Tables()
+    for obj in objects:
+        tables.put(obj)
+    resources = snapshot_of(TableView(tables), member.node_id)
+    return [(RESOURCE, key, msgspec.json.encode(Kept(resource))) for key, resource in resources.items()]
+
+
+def _second_copies(root: Path, known: dict[tuple[str, str], bytes]) -> Rows:
+    """What other files tell of containers and volumes that the database does not know, or knows as they were before
+    their last start."""
+    rows: Rows = []
+    for key, copy in copies.load(root / "containers").items():
+        kept = known.get(("container", key))
+        if kept is None or msgspec.json.decode(kept, type=Container).state.started_at < copy.state.started_at:
+            rows.append(("container", key, msgspec.json.encode(copy)))
     for folder in sorted((root / "volumes").glob("*/_data")):
         made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
         volume = Volume(created_at=timestamp(made), mountpoint=str(folder), name=folder.parent.name)
-        rows.append(("volume", volume.name, msgspec.json.encode(volume)))
+        if ("volume", volume.name) not in known:
+            rows.append(("volume", volume.name, msgspec.json.encode(volume)))
     return rows
 
 

@@ -21,6 +21,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 import uvloop  # noqa: E402
 
 from shoal.aio.clock import SystemClock  # noqa: E402
+from shoal.aio.threads import started_pool  # noqa: E402
 from shoal.daemon.config import Config, parse  # noqa: E402
 from shoal.daemon.node import NodeDaemon  # noqa: E402
 from shoal.daemon.recover import recover  # noqa: E402
@@ -33,6 +34,7 @@ _WAYS_OUT = (
     "and says what is dropped; containers and networks go on meanwhile"
 )
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # malloc.h
+_THREADS = 8
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 
@@ -94,6 +96,7 @@ async def _serve(config: Config) -> None:
         _log.warning("%s", notice)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(started_pool(_THREADS))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     node = NodeDaemon(config=config, clock=SystemClock())

@@ -21,6 +21,8 @@ def refusal(what: str, error: OSError | sqlite3.Error, root: Path) -> ShoalError
 
 def machines(error: BaseException, root: Path) -> ShoalError | None:
     """The error of ours for one that is the machine's doing, wherever it came up; None for any other."""
+    if isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        error = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     if not isinstance(error, OSError) or error.errno not in _MACHINES:
         return None
     return refusal(error.filename if isinstance(error.filename, str) else "the engine cannot go on", error, root)
@@ -47,7 +49,7 @@ def _is_full(error: OSError | sqlite3.Error, root: Path) -> bool:
     if _primary(error) == sqlite3.SQLITE_FULL:
         return True
     # Where it cannot grow its index file, SQLite has nothing better to say than that there was an I/O error.
-    return _primary(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _stat(root, "f_bavail") == 0
+    return _primary(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and _free(root) == 0
 
 
 def _is_read_only(error: OSError | sqlite3.Error, root: Path) -> bool:
@@ -55,7 +57,7 @@ def _is_read_only(error: OSError | sqlite3.Error, root: Path) -> bool:
         return error.errno == errno.EROFS
     if _primary(error) == sqlite3.SQLITE_READONLY:
         return True
-    return _primary(error) == sqlite3.SQLITE_CANTOPEN and bool(_stat(root, "f_flag") & os.ST_RDONLY)
+    return _primary(error) in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR) and _probe(root) == errno.EROFS
 
 
 def _primary(error: sqlite3.Error) -> int:
@@ -63,8 +65,19 @@ def _primary(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-def _stat(root: Path, field: str) -> int:
+def _free(root: Path) -> int:
+    """Blocks that can be had below the folder; -1 where nobody knows."""
     try:
-        return int(getattr(os.statvfs(root), field))
+        return os.statvfs(root).f_bavail
     except OSError:
-        return -1 if field == "f_bavail" else 0
+        return -1
+
+
+def _probe(root: Path) -> int:
+    """What is in the way of a new file there: an errno, 0 for nothing. A file system that has failed does not always
+    say of itself that it is read-only."""
+    try:
+        os.close(os.open(root, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        return error.errno or 0
+    return 0

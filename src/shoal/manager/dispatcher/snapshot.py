@@ -167,3 +167,12 @@ def _records(task: Task, addresses: list[str] | None, aliases: list[str] | None)
         )
         for address in addresses or []
     ]
+
+
+def snapshot_of(view: View, node_id: str) -> dict[str, Resource]:
+    """One node's snapshot from scratch, for whoever keeps no renderings between changes."""
+    by_network: dict[str, list[ServiceResource]] = {}
+    for service in [NO_SERVICE, *view.all(Service)]:
+        for network_id, resource in services_by_network(view, service).items():
+            by_network.setdefault(network_id, []).append(resource)
+    return render(view, node_id, by_network, {node.id: node_resource(node) for node in view.all(Node)})
