@@ -63,13 +63,12 @@ class Cramped(Machine):
         return self.shoald.log.read_text()[self.log_start :]
 
     def spoil(self, *parts: str) -> None:
-        """Damage a database, and the log that may have all of it once more."""
+        """Damage a database, and take away the log that may have all of it once more."""
         path = self.file(*parts)
         content = bytearray(path.read_bytes())
         content[: len(content) // 2] = os.urandom(len(content) // 2)
         path.write_bytes(content)
-        if (wal := path.with_name(f"{path.name}-wal")).exists():
-            wal.write_bytes(wal.read_bytes()[: wal.stat().st_size // 2])
+        path.with_name(f"{path.name}-wal").unlink(missing_ok=True)
 
     def answers(self) -> bool:
         return self.http(f"http://{self.address}:80", netns=self.neighbour) == "200"
@@ -217,7 +216,7 @@ def test_no_more_files(cramped: Cramped) -> None:
         used = len(os.listdir(f"/proc/{pid}/fd"))
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + room, usual[1]))
         try:
-            ran = cramped.docker("run", "-d", "busybox", "true", check=False, timeout=20)
+            ran = cramped.docker("load", "-i", str(IMAGES / "busybox.tar"), check=False, timeout=20)
             assert "internal error" not in ran.text, ran.text
         except subprocess.TimeoutExpired:
             assert room < 4, "there was room for an answer"

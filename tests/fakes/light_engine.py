@@ -209,11 +209,14 @@ async def _declare(made: LightEngine) -> None:
 
 
 def _build(folder: Path, db: LocalDB, runtime: FakeRuntime, keeper: FakeKeeper, clock: Clock) -> LightEngine:
+    (folder / "containers").mkdir(exist_ok=True)
     kernel, attacher, images = FakeReconciler(), FakeAttacher(), FakeImageStore()
     events, records = Events(clock), Records(db)
     resolver, spec_host = HostResolver(folder / "resolv.conf"), SpecHost()
     networks = NodeNetworks(reconciler=kernel, owner="test", mtu=1500)
-    local_networks = LocalNetworks(db=db, networks=networks, events=events, clock=clock)
+    local_networks = LocalNetworks(
+        db=db, containers_root=folder / "containers", networks=networks, events=events, clock=clock
+    )
     discovery = Discovery(keeper=keeper, resolver=resolver)
     volumes = Volumes(records=records, runtime=runtime, db=db, events=events, clock=clock, root=folder / "volumes")
     lifecycle = Lifecycle(

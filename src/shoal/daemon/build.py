@@ -94,6 +94,7 @@ async def build_engine(
     """The engine upon a containerd and a keeper that run."""
     containers_root, spool = config.data_root / "containers", config.data_root / "tmp"
     spool.mkdir(mode=0o700, exist_ok=True)
+    containers_root.mkdir(mode=0o710, exist_ok=True)
     snapshots = Snapshots(client, snapshotter=await client.snapshotter())
     runtime = ContainerdRuntime(
         containerd=client, snapshots=snapshots, runc_root=config.exec_root / "runc", clock=clock
@@ -119,6 +120,7 @@ async def build_engine(
     discovery = Discovery(keeper=keeper.client, resolver=resolver)
     local_networks = LocalNetworks(
         db=db,
+        containers_root=containers_root,
         networks=networks,
         events=events,
         clock=clock,

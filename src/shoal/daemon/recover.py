@@ -143,13 +143,16 @@ def _told(root: Path) -> Rows:
 
 
 def _second_copies(root: Path, known: dict[tuple[str, str], bytes]) -> Rows:
-    """What other files tell of containers and volumes that the database does not know, or knows as they were before
-    their last start."""
+    """What other files tell of containers, networks and volumes that the database does not know, or knows as they were
+    before their last start."""
     rows: Rows = []
     for key, copy in copies.load(root / "containers").items():
         kept = known.get(("container", key))
         if kept is None or msgspec.json.decode(kept, type=Container).state.started_at < copy.state.started_at:
             rows.append(("container", key, msgspec.json.encode(copy)))
+    for network in copies.load_networks(root / "containers"):
+        if ("network", network.id) not in known:
+            rows.append(("network", network.id, msgspec.json.encode(network)))
     for folder in sorted((root / "volumes").glob("*/_data")):
         made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
         volume = Volume(created_at=timestamp(made), mountpoint=str(folder), name=folder.parent.name)

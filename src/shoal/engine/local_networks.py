@@ -4,10 +4,12 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
+from shoal.engine import copies
 from shoal.engine.events import Events
 from shoal.engine.networks import GATEWAY_BRIDGE, NodeNetworks
 from shoal.errors import Conflict, Forbidden, InvalidArgument, NotFound, ShoalError
@@ -43,12 +45,14 @@ class LocalNetworks:
         self,
         *,
         db: LocalDB,
+        containers_root: Path,
         networks: NodeNetworks,
         events: Events,
         clock: Clock,
         pools: Sequence[tuple[str, int]] = DEFAULT_POOLS,
     ) -> None:
         self._db = db
+        self._containers_root = containers_root
         self._networks = networks
         self._events = events
         self._clock = clock
@@ -201,11 +205,13 @@ class LocalNetworks:
             else:
                 self._all[network.id] = before
             raise
+        await asyncio.to_thread(copies.keep_networks, self._containers_root, list(self._all.values()))
         return network
 
     async def _forget(self, network: LocalNetwork) -> None:
         self._all.pop(network.id, None)
         await self._db.keep([Delete(_KIND, network.id)])
+        await asyncio.to_thread(copies.keep_networks, self._containers_root, list(self._all.values()))
 
     def _taken(self) -> list[Net]:
         ours = [ipaddress.ip_network(c.subnet) for n in self._all.values() for c in n.pools if c.subnet]
