@@ -22,6 +22,10 @@ class FakeClock:
         self._now += 1e-6
         return self._start + timedelta(seconds=self._now)
 
+    def jump(self, change: timedelta) -> None:
+        """Set the wall clock, as an administrator or NTP does; nothing else notices."""
+        self._start += change
+
     def monotonic(self) -> float:
         return self._now
 

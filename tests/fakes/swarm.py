@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from tests.fakes.clock import FakeClock
 from tests.fakes.nodes import a_node, moved_on, report
 
+from shoal.aio.clock import SteadyClock
 from shoal.aio.tasks import cancel, spawn
 from shoal.manager import loop
 from shoal.manager.allocator.allocator import Allocator
@@ -163,11 +164,12 @@ def with_replicas(count: int) -> Callable[[ServiceSpec], ServiceSpec]:
 async def a_swarm(nodes: int = 3) -> AsyncIterator[Swarm]:
     """A swarm whose loops run while the block does."""
     clock = FakeClock()
-    store = await Store.open(backend=MemoryBackend(), clock=clock)
+    steady = SteadyClock(clock)
+    store = await Store.open(backend=MemoryBackend(), clock=steady)
     swarm = Swarm(store, clock)
     await swarm.found(nodes)
     stations: list[loop.Station] = [Orchestrator(store.view), Allocator(store.view), Scheduler(store.view)]
-    tasks = [spawn(loop.run(s, store, clock, name=type(s).__name__), name=type(s).__name__) for s in stations]
+    tasks = [spawn(loop.run(s, store, steady, name=type(s).__name__), name=type(s).__name__) for s in stations]
     tasks.append(spawn(swarm.agents(), name="agents"))
     try:
         await clock.settle()

@@ -1,5 +1,8 @@
 """A service from its creation to its end, over the real loops."""
 
+from datetime import timedelta
+
+import pytest
 from msgspec.structs import replace
 from tests.fakes.swarm import SECOND, Swarm, a_spec, flow, with_image, with_replicas
 
@@ -92,6 +95,28 @@ def test_the_delay_is_the_managers_whatever_the_nodes_clock_shows() -> None:
         await swarm.store.update(lambda tx: tx.update(replace(dead, status=status)))
         await swarm.clock.advance(5.1)
         assert len(swarm.running("web")) == 1
+
+    flow(body)
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(days=-1), timedelta(days=-400)])
+@pytest.mark.parametrize("when", ["before it dies", "after it has died"])
+def test_a_clock_that_is_set_holds_no_replacement_up(jump: timedelta, when: str) -> None:
+    async def body(swarm: Swarm) -> None:
+        await swarm.services.create(a_spec(replicas=2))
+        await swarm.clock.settle()
+        if when == "before it dies":
+            swarm.clock.jump(jump)
+        dead, other = swarm.running("web")
+        await swarm.end(dead)
+        if when == "after it has died":
+            swarm.clock.jump(jump)
+        await swarm.clock.advance(4.9)
+        assert swarm.running("web") == [other]
+        await swarm.clock.advance(0.2)
+        assert len(swarm.running("web")) == 2
+        written = [task.updated_at for task in swarm.tasks("web", wanted=False)]
+        assert max(written) > dead.updated_at
 
     flow(body)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
@@ -33,3 +33,35 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class SteadyClock:
+    """For those who write moments down and measure from them later: its wall clock never goes back.
+
+    When the machine's is set back, this one goes on by the monotonic clock until the machine's has caught up; when that
+    jumps ahead, so does this one. :meth:`advance_to` carries it on from moments that were written down before.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = clock.now()
+        self._at = clock.monotonic()
+
+    def now(self) -> datetime:
+        """The wall clock, or as much after the last answer as has passed since then, whichever is later."""
+        at = self._clock.monotonic()
+        self._last = max(self._clock.now(), self._last + timedelta(seconds=at - self._at))
+        self._at = at
+        return self._last
+
+    def advance_to(self, moment: datetime) -> None:
+        """Never be before ``moment`` from here on."""
+        self._last = max(self.now(), moment)
+
+    def monotonic(self) -> float:
+        """The other clock's."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """As the other clock."""
+        await self._clock.sleep(seconds)

@@ -18,7 +18,7 @@ import msgspec
 from shoal.agent.controller import ContainerController, Controller
 from shoal.agent.session import ManagerSession
 from shoal.agent.worker import Worker
-from shoal.aio.clock import Clock
+from shoal.aio.clock import Clock, SteadyClock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container import cgroups
 from shoal.daemon import membership
@@ -34,6 +34,7 @@ from shoal.errors import Conflict, Damaged, InvalidArgument, NotFound, ShoalErro
 from shoal.kernel.routes import host_routes, mtu_of, underlays
 from shoal.manager.found import FoundingRequest, first_node, found, issue
 from shoal.manager.manager import Manager
+from shoal.objects.base import parse_time
 from shoal.objects.cluster import ClusterSpec
 from shoal.objects.container import Container
 from shoal.objects.ids import NodeId
@@ -323,12 +324,16 @@ class Swarm:
         database = self._folder / membership.DATABASE
         if not database.exists():
             raise Damaged(f"{database} is missing, which holds the swarm's state")
-        store = await self._open_store(database)
+        # Delays count from moments in the store: a machine's clock that was set back must not hold them up.
+        clock = SteadyClock(self._clock)
+        store = await Store.open(backend=SQLiteBackend(database, root=self._data_root), clock=clock)
         try:
+            if written := [obj.updated_at for obj in store.snapshot()[1] if obj.updated_at]:
+                clock.advance_to(parse_time(max(written)))
             await asyncio.to_thread(membership.check, member, self._folder, store.view)
             manager = Manager(
                 store=store,
-                clock=self._clock,
+                clock=clock,
                 node_id=member.node_id,
                 tls=contexts.swarm_server(self._certificates),
                 identify=_identify,

@@ -32,13 +32,15 @@ class Health:
         self._execs = execs
         self._events = events
         self._clock = clock
-        self._running: set[str] = set()
+        # By container: since when it runs, by the monotonic clock.
+        self._running: dict[str, float] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._changed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     async def watch(self, container: Container) -> None:
         """The container runs, now or since before a restart of shoald: probe it, if it has a check."""
-        self._running.add(container.id)
+        age = (self._clock.now() - parse_time(container.state.started_at)).total_seconds()
+        self._running[container.id] = self._clock.monotonic() - max(age, 0)
         check = check_of(container.config)
         if check is None:
             return
@@ -49,7 +51,7 @@ class Health:
 
     def forget(self, container_id: str) -> None:
         """The container does not run any more, whatever its record still says."""
-        self._running.discard(container_id)
+        self._running.pop(container_id, None)
         loop = self._loops.pop(container_id, None)
         if loop is not None:
             loop.cancel()
@@ -150,7 +152,7 @@ class Health:
             self._events.of_container(f"health_status: {health.status}", container)
 
     def _running_for(self, container: Container) -> float:
-        return (self._clock.now() - parse_time(container.state.started_at)).total_seconds()
+        return self._clock.monotonic() - self._running.get(container.id, self._clock.monotonic())
 
     def _wake(self, container_id: str) -> None:
         self._changed.pop(container_id, asyncio.Event()).set()

@@ -22,8 +22,8 @@ from shoal.pki.pem import certificate_pem, key_matches, key_pem, parse_certifica
 ROOT_VALIDITY = timedelta(days=20 * 365)
 NODE_VALIDITY = timedelta(days=90)
 SHORTEST_VALIDITY = timedelta(hours=1)
-# Clocks differ: a certificate holds from an hour before it was signed.
-BACKDATE = timedelta(hours=1)
+# Clocks differ, and are set back: a certificate holds from some time before it was signed, as long as it holds at most.
+BACKDATE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class RootCA:
             .issuer_name(root.subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - BACKDATE)
+            .not_valid_before(now - min(BACKDATE, validity))
             .not_valid_after(min(now + validity, root.not_valid_after_utc))
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(

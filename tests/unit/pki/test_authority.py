@@ -38,7 +38,7 @@ def test_a_nodes_certificate_names_it(role: str, names: list[str]) -> None:
     alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert alternatives.get_values_for_type(x509.DNSName) == names
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    assert validity(pem) == (NOW - timedelta(hours=1), NOW + timedelta(days=90))
+    assert validity(pem) == (NOW - timedelta(days=7), NOW + timedelta(days=90))
 
 
 def test_a_certificate_never_outlives_the_root() -> None:
