@@ -1,6 +1,7 @@
 """The files that a container finds in /etc because of where it is: hostname, hosts and resolv.conf."""
 
 import ipaddress
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -119,6 +120,9 @@ def write(folder: Path, *, hostname: str, hosts_text: str, resolv: str) -> None:
     folder.mkdir(mode=0o710, parents=True, exist_ok=True)
     for name, text in (("hostname", f"{hostname}\n"), ("hosts", hosts_text), ("resolv.conf", resolv)):
         path = folder / name
-        # In place, not by renaming: the container has this very file mounted.
-        path.write_text(text)
-        path.chmod(0o644)
+        # In place, not by renaming: the container has this very file mounted. And not emptied first, since the disk may
+        # have no room for more than what is there.
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644), "wb") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text.encode())
+            file.truncate()
