@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from shoal.durable import files
+from shoal.durable.faults import refusal
 from shoal.durable.objectfile import FORMAT, ObjectFile, Row, mark_of, row_sum
 
 _SUFFIXES = ("", "-wal", "-shm", "-mark")
@@ -49,25 +51,38 @@ def salvage(path: Path) -> Salvaged:
 
 
 def replace(path: Path, rows: list[tuple[str, str, bytes]], number: int, *, what: str, root: Path, stamp: str) -> Path:
-    """Put a new file of these rows in the place of one that cannot be trusted, which is moved aside; where to.
+    """Put a new file of these rows in the place of one, which is moved aside; where to.
 
-    Raises :class:`~shoal.errors.Internal` or OSError; the old file is then still in its place.
+    Raises :class:`~shoal.errors.NoRoom`, :class:`~shoal.errors.Internal`; what was there is then still in its place.
     """
-    fresh = path.with_name(f"{path.name}.recovered")
-    for suffix in _SUFFIXES:
-        Path(f"{fresh}{suffix}").unlink(missing_ok=True)
-    made = ObjectFile.open(fresh, what=what, root=root)
-    made.commit([Row(*row) for row in rows], number)
-    made.close()
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    # Until the new one is in its place the old one is, and its mark: whatever is cut off here, a start refuses.
-    os.link(path, aside)
-    for suffix in ("-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            os.replace(f"{path}{suffix}", f"{aside}{suffix}")
-    os.replace(fresh, path)
-    files.sync_folder(path.parent)
-    os.replace(mark_of(fresh), mark_of(path))
+    try:
+        fresh = path.with_name(f"{path.name}.recovered")
+        for suffix in _SUFFIXES:
+            Path(f"{fresh}{suffix}").unlink(missing_ok=True)
+        made = ObjectFile.open(fresh, what=what, root=root)
+        try:
+            made.commit([Row(*row) for row in rows], number)
+        finally:
+            made.close()
+        aside = _free_name(path, stamp)
+        # Until the new one is in its place the old one is, and its mark: whatever is cut off here, a start refuses.
+        os.link(path, aside)
+        for suffix in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.replace(f"{path}{suffix}", f"{aside}{suffix}")
+        os.replace(fresh, path)
+        files.sync_folder(path.parent)
+        os.replace(mark_of(fresh), mark_of(path))
+    except OSError as error:
+        raise refusal(f"{what} in {path} cannot be replaced", error, root) from error
+    return aside
+
+
+def _free_name(path: Path, stamp: str) -> Path:
+    for number in count(1):
+        aside = path.with_name(f"{path.name}.damaged-{stamp}" + (f"-{number}" if number > 1 else ""))
+        if not aside.exists():
+            break
     return aside
 
 
@@ -78,7 +93,7 @@ def stamp(now: datetime) -> str:
 
 def move_aside(path: Path, stamp: str) -> Path:
     """Rename a file or folder, if it is there; where to. Raises OSError."""
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    aside = _free_name(path, stamp)
     with suppress(FileNotFoundError):
         os.replace(path, aside)
     files.sync_folder(path.parent)

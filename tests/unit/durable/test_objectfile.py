@@ -207,3 +207,29 @@ def test_a_transaction_that_fails_leaves_what_was_and_takes_the_next(tmp_path: P
     file.commit([Row("a", "2", b"y" * 100_000)])
     file.close()
     assert not reads_or_refuses(tmp_path / "a.db", {("a", "1"): b"x", ("a", "2"): b"y" * 100_000})
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_replacement_that_is_cut_off_is_done_again(tmp_path: Path, steps: int) -> None:
+    model, file = fill(tmp_path / "live" / "a.db", 20, close=False)
+    path = copy(tmp_path / "live", tmp_path / "killed")
+    file.close()
+    aside = path.with_name("a.db.damaged-now")
+    mark_of(path).write_text("99")
+    found = salvage(path)
+    # As far as replace() had come when the machine stopped.
+    os.link(path, aside)
+    if steps > 1:
+        os.replace(f"{path}-wal", f"{aside}-wal")
+    if steps > 2:
+        fresh = opened(path.with_name("fresh"))
+        fresh.commit([Row(*row) for row in found.rows], 99)
+        fresh.close()
+        os.replace(path.with_name("fresh"), path)
+        assert not reads_or_refuses(path, model)
+        return
+    assert reads_or_refuses(path, model), "it is not taken for whole half way"
+    found = salvage(path)
+    again = replace(path, found.rows, 99, what="the state", root=tmp_path, stamp="now")
+    assert again.name == "a.db.damaged-now-2"
+    assert not reads_or_refuses(path, {row[:2]: row[2] for row in found.rows})
