@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.harness import IMAGES, Machine, eventually
+from tests.e2e.test_images import push, serve
 from tests.e2e.test_restart import pids
 from tools import images
 from tools.engine import EngineError
@@ -145,6 +146,34 @@ def test_a_full_disk(cramped: Cramped) -> None:
     state = cramped.inspect("brief")["State"]
     assert (state["Status"], state["ExitCode"]) == ("exited", 7), "it was written as soon as there was room"
     assert cramped.inspect("plain")["State"]["Status"] == "exited"
+
+
+def test_a_pull_on_a_full_disk(cramped: Cramped, tmp_path: Path) -> None:
+    with contextmanager(serve)(cramped, tmp_path, password=False) as where:
+        push(cramped, where, "some/busybox")
+        # The registry is asked for blobs that are not here yet.
+        cramped.docker("rmi", "-f", "busybox")
+        with cramped.full():
+            ran = cramped.docker("pull", f"{where}/some/busybox:v1", check=False)
+            assert ran.status != 0 and "no space left on device" in ran.text, ran.text
+        cramped.docker("pull", f"{where}/some/busybox:v1")
+    cramped.docker("load", "-q", "-i", str(IMAGES / "busybox.tar"))
+    is_whole(cramped)
+
+
+def test_logs_on_a_full_disk(cramped: Cramped) -> None:
+    cramped.docker(
+        "run", "-d", "--name", "talker", "busybox", "sh", "-c", "n=0; while usleep 20000; do echo $((n+=1)); done"
+    )
+    eventually(lambda: len(cramped.docker("logs", "talker").lines) > 2)
+    with cramped.full():
+        time.sleep(2)
+        cramped.docker("logs", "talker")
+    last = int(cramped.docker("logs", "--tail", "1", "talker").out or 0)
+    eventually(lambda: int(cramped.docker("logs", "--tail", "1", "talker").out or 0) > last + 10)
+    numbers = [int(line) for line in cramped.docker("logs", "talker").lines]
+    assert numbers == sorted(set(numbers)), "what was lost is lost whole, and nothing is torn"
+    is_whole(cramped)
 
 
 def test_a_task_that_dies_on_a_full_disk_is_replaced_later(cramped: Cramped) -> None:

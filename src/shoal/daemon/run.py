@@ -34,7 +34,8 @@ _WAYS_OUT = (
     "and says what is dropped; containers and networks go on meanwhile"
 )
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # malloc.h
-_THREADS = 8
+# As many as asyncio would start one by one, when they are asked for.
+_THREADS = min(32, (os.cpu_count() or 1) + 4)
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 
 
