@@ -234,8 +234,8 @@ class Cycles:
             ["content", "ls", "-q"],
             ["content", "active"],
         ):
-            rows = self.machine.run(*ctr, *what).lines
-            found |= {f"{what[0]}: {row.split()[0]}" for row in rows if row.split() and row.split()[0] not in ("KEY", "REF")}
+            keys = [row.split()[0] for row in self.machine.run(*ctr, *what).lines if row.split()]
+            found |= {f"{what[0]}: {key}" for key in keys if key not in ("KEY", "REF")}
         for place in ("data/containers", "data/volumes", "data/tmp", "data/swarm", "run/stdio"):
             if (folder / place).is_dir():
                 found |= {f"file: {place}/{name}" for name in os.listdir(folder / place)}

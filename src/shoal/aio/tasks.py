@@ -52,6 +52,6 @@ async def carry_through(coro: Coroutine[Any, Any, T], *, name: str) -> T:
         except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
-        _done(task)
+        _log_death(task)
         raise cancelled
     return await task

@@ -29,7 +29,8 @@ _OWNER = "shoal.owner"
 async def lease(containerd: Containerd, *, clock: Clock, lifetime: timedelta = LIFETIME) -> AsyncIterator[str]:
     """A lease for the block; its id is what the ``lease=`` arguments of this package's calls take."""
     expires = (clock.now() + lifetime).strftime("%Y-%m-%dT%H:%M:%SZ")
-    request = pb.CreateRequest(id=f"shoal-{uuid4()}", labels={"containerd.io/gc.expire": expires, _OWNER: containerd.owner})
+    labels = {"containerd.io/gc.expire": expires, _OWNER: containerd.owner}
+    request = pb.CreateRequest(id=f"shoal-{uuid4()}", labels=labels)
     lease_id = (await containerd.call(_CREATE, request)).lease.id
     try:
         yield lease_id
