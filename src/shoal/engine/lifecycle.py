@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
-from shoal.container import oci, ocispec, rootfs, user
+from shoal.container import cgroups, oci, ocispec, rootfs, user
 from shoal.container.ocispec import SpecHost
 from shoal.container.runtime import ExitStatus, ProcessStatus, Runtime, Stdio
 from shoal.engine import copies, files, mounts
@@ -29,7 +29,7 @@ from shoal.engine.events import Events
 from shoal.engine.networks import NodeNetworks, Want
 from shoal.engine.records import Records
 from shoal.engine.signals import parse_signal
-from shoal.engine.spec import spec_input
+from shoal.engine.spec import cgroup_path, spec_input
 from shoal.engine.startfailure import blamed, exit_code
 from shoal.engine.volumes import Volumes
 from shoal.engine.waiting import Condition, Waiters
@@ -546,6 +546,9 @@ class Lifecycle:
         except ShoalError as error:
             _log.warning("the last output of %s may not be in its log: %s", container_id, error)
         container = self._records.get(container_id)
+        # Counted by the kernel, so it is known too of what happened while nobody looked.
+        kills = await asyncio.to_thread(cgroups.oom_kills, cgroup_path(container, self.cgroup_parent))
+        container = self._records.get(container_id)
         state = replace(
             container.state,
             status="exited",
@@ -553,6 +556,7 @@ class Lifecycle:
             paused=False,
             pid=0,
             exit_code=status.code,
+            oom_killed=kills > 0,
             finished_at=timestamp(status.at),
         )
         container = replace(container, state=state)
@@ -560,6 +564,8 @@ class Lifecycle:
             # From now on, lest it seem to have ended for good while it is cleared away.
             container = replace(container, state=replace(state, status="restarting", restarting=True))
         container = await self._records.observe(container)
+        if kills:
+            self._events.of_container("oom", container)
         self._events.of_container("die", container, exitCode=str(status.code))
         self.waiters.exited(container_id, ExitResult(code=status.code))
         return container

@@ -10,6 +10,11 @@ from shoal.errors import InvalidArgument
 from shoal.objects.container import Container, HostConfig
 
 
+def cgroup_path(container: Container, parent: str) -> str:
+    """Where the container's cgroup is in the hierarchy; ``parent`` is the daemon's, for one that names none."""
+    return f"{(container.host_config.cgroup_parent or parent).rstrip('/')}/{container.id}"
+
+
 def spec_input(
     container: Container,
     *,
@@ -22,11 +27,10 @@ def spec_input(
     """What the runtime is to make. ``network`` is the path of the sandbox's namespace, or ``host``; ``pid_of`` has the
     pids of containers whose namespaces are shared. Raises InvalidArgument for what cannot be."""
     config, host = container.config, container.host_config
-    parent = host.cgroup_parent or cgroup_parent
     security = _security(host)
     return SpecInput(
         args=(container.path, *container.args),
-        cgroup_path=f"{parent.rstrip('/')}/{container.id}",
+        cgroup_path=cgroup_path(container, cgroup_parent),
         env=environment(container, user),
         cwd=config.working_dir or "/",
         user=user.user,

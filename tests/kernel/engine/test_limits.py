@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from tests.fakes.engine_rig import IMAGE, busybox_root, eventually, pieces, rig
+from tests.fakes.engine_rig import CLOCK, IMAGE, busybox_root, eventually, pieces, rig
 
 from shoal.container.reference import parse
 from shoal.errors import Conflict, Internal, InvalidArgument
@@ -73,6 +73,29 @@ async def _limits() -> None:
 
 def test_limits_change_while_it_runs_and_stay() -> None:
     asyncio.run(_limits())
+
+
+async def _out_of_memory() -> None:
+    async with rig() as node:
+        eater = ("sh", "-c", "x=aaaaaaaa; while :; do x=$x$x; done")
+        begin = CLOCK.now()
+        key = await node.run(*eater, host=HostConfig(memory=16 << 20, memory_swap=16 << 20))
+        await eventually(lambda: node.events.since(begin)[-1].action == "die")
+        assert [event.action for event in node.events.since(begin)][-2:] == ["oom", "die"]
+        state = node.records.get(key).state
+        assert (state.oom_killed, state.exit_code) == (True, 137)
+        # One that lives on, and is started again: what was before does not count.
+        key = await node.run("sleep", "60", host=HostConfig(memory=16 << 20, memory_swap=16 << 20))
+        assert (await node.exec(key, *eater))[0] == 137
+        await node.lifecycle.stop(key, timeout=0)
+        assert node.records.get(key).state.oom_killed
+        await node.lifecycle.start(key)
+        await node.lifecycle.stop(key, timeout=0)
+        assert not node.records.get(key).state.oom_killed
+
+
+def test_what_the_kernel_kills_for_want_of_memory_is_said_so() -> None:
+    asyncio.run(_out_of_memory())
 
 
 async def _prune() -> None:
