@@ -30,7 +30,8 @@ class Process:
         pid = os.posix_spawnp(
             arguments[0],
             list(arguments),
-            os.environ,
+            # Whether our service is ready is ours to tell (sd_notify(3)); systemd warns of anybody else who does.
+            {name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
