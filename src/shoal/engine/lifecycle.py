@@ -115,6 +115,7 @@ class Lifecycle:
         self._watches: dict[str, asyncio.Task[None]] = {}
         self._cleanups: dict[str, asyncio.Task[None]] = {}
         self._restarts: dict[str, asyncio.Task[None]] = {}
+        self._held_restarts: list[Container] | None = None
         self._stops: set[asyncio.Task[Any]] = set()
         self._removals: set[asyncio.Task[None]] = set()
         self._is_ending = False
@@ -571,7 +572,9 @@ class Lifecycle:
         return container
 
     def _restart(self, container: Container) -> None:
-        if not self._is_ending:
+        if self._held_restarts is not None:
+            self._held_restarts.append(container)
+        elif not self._is_ending:
             self._restarts[container.id] = spawn(self._restart_later(container.id), name=f"restart {container.name}")
 
     async def _restart_later(self, container_id: str) -> None:
@@ -641,7 +644,15 @@ class Lifecycle:
 
     async def restore(self) -> None:
         """After a restart of shoald: containers that still run go on being watched, the others have ended meanwhile.
-        What shoald, killed in the middle of something, has left behind is cleared away."""
+        What shoald, killed in the middle of something, has left behind is cleared away; restarts wait for that, or what
+        they have just made would go with it."""
+        held = self._held_restarts = []
+        await self._restore()
+        self._held_restarts = None
+        for container in held:
+            self._restart(container)
+
+    async def _restore(self) -> None:
         alive = {state.id: state for state in await self._runtime.list()}
         for container in self._records.running():
             if container.sandbox is not None:

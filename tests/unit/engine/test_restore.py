@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tests.fakes.runtime import FakeRuntime
 from shoal.aio.tasks import spawn
 from shoal.container.runtime import ProcessStatus
 from shoal.objects.container import HostConfig, PortBinding
+from shoal.wire.keeper import Status
 
 Work = Callable[[LightEngine], Awaitable[None]]
 
@@ -83,6 +85,32 @@ def test_what_ended_meanwhile(tmp_path: Path) -> None:
         assert engine.keeper.addresses(network, "other")
 
     runs(tmp_path, before, after, between=between)
+
+
+def test_a_restart_keeps_its_streams(tmp_path: Path) -> None:
+    """What a restart at the start of shoald opens is not what a predecessor has left."""
+
+    class SlowKeeper(FakeKeeper):
+        async def hello(self) -> Status:
+            with suppress(AssertionError):
+                await eventually(lambda: bool(self.open_streams), 0.4)
+            return await super().hello()
+
+    async def body() -> None:
+        runtime = FakeRuntime()
+        async with light_engine(tmp_path, runtime=runtime) as engine:
+            key = await engine.run(host=policy("always"))
+        runtime.end(key)
+        gate = runtime.hold("create_task")
+        async with light_engine(tmp_path, runtime=runtime, keeper=SlowKeeper()) as engine:
+            try:
+                await eventually(lambda: key in engine.keeper.open_streams)
+            finally:
+                gate.set()
+            await eventually(lambda: engine.state(key) == "running")
+            assert key in engine.keeper.open_streams
+
+    asyncio.run(body())
 
 
 def test_policies_at_the_start(tmp_path: Path) -> None:
