@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from shoal.network.dns.message import TC, read_query
@@ -99,15 +100,19 @@ def test_the_next_is_asked_when_one_fails_or_is_silent_and_the_silent_one_last()
 
 def test_what_is_truncated_is_fetched_over_tcp() -> None:
     async def run() -> None:
-        there, upstream = await resolver(lambda question: [answer(question, 0x8180 | TC)])
-
         async def tcp(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             (size,) = struct.unpack(">H", await reader.readexactly(2))
             whole = answer(await reader.readexactly(size)) + b"much"
             writer.write(struct.pack(">H", len(whole)) + whole)
             writer.close()
 
-        server = await asyncio.start_server(tcp, "127.0.0.1", upstream.port)
+        # The one port for both: somebody else may have it for TCP already.
+        for _ in range(20):
+            there, upstream = await resolver(lambda question: [answer(question, 0x8180 | TC)])
+            with suppress(OSError):
+                server = await asyncio.start_server(tcp, "127.0.0.1", upstream.port)
+                break
+            there.transport.close()
         assert await ask(upstream) == answer(QUERY) + b"much"
         server.close()
         there.transport.close()
