@@ -79,6 +79,11 @@ class Shoald:
         return self._process is not None and self._process.poll() is None
 
     @property
+    def was_killed(self) -> bool:
+        """Whether it has died of SIGKILL; nsenter, in between, says so as a shell does."""
+        return self._process is not None and self._process.poll() in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+    @property
     def pid(self) -> int:
         """Its number outside of its namespaces: what was started is nsenter, which becomes it or waits for it."""
         assert self._process is not None

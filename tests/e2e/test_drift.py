@@ -91,5 +91,7 @@ def picture(machine: Machine) -> set[str]:
         shown += [(ns, line) for line in machine.run("ip", "route", "show", "table", "all", netns=ns).lines]
     names = ("ip_forward", "conf.docker0.route_localnet", "conf.docker_gwbridge.route_localnet")
     shown += [("sysctl", line) for line in machine.run("sysctl", *(f"net.ipv4.{name}" for name in names)).lines]
-    # The order is that in which things were made; link-local routes come with a link's first carrier.
-    return {f"{where}: {line.strip(' ├└│─')}" for where, line in shown if not re.search(r"\b(fe80:|ff00:)", line)}
+    # The order is that in which things were made. Link-local routes come with a link's first carrier, and what is said
+    # of a carrier changes by itself.
+    lines = {f"{where}: {line.strip(' ├└│─').removesuffix(' linkdown')}" for where, line in shown}
+    return {line for line in lines if not re.search(r"\b(fe80:|ff00:)", line)}

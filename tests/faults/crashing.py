@@ -21,15 +21,13 @@ import shoal.kernel.netns
 import shoal.kernel.sysctl
 from shoal.container.containerd.client import Containerd
 from shoal.daemon import run
+from shoal.durable.objectfile import ObjectFile
 from shoal.keeper.client import KeeperClient
-from shoal.localdb.localdb import LocalDB
 from shoal.network.tables import Tables
-from shoal.store.backends.sqlite import SQLiteBackend
 
 # What is counted as what: the class that has it, or the module, and its name there.
 POINTS: dict[str, list[tuple[Any, str]]] = {
-    "store": [(SQLiteBackend, "_commit")],
-    "localdb": [(LocalDB, "_commit")],
+    "state": [(ObjectFile, "commit"), (ObjectFile, "_set_mark")],
     "kernel": [
         (shoal.kernel.netlink_socket.NetlinkSocket, "attempt"),
         (Tables, "write"),

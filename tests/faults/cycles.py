@@ -117,6 +117,8 @@ class Cycles:
         """Ask once; None when shoald died of it, and is there again. An answer that is an error is an answer."""
         ran = self.machine.docker(*words, check=False)
         if not self.machine.shoald.running:
+            if not self.machine.shoald.was_killed:
+                raise Broken(f"shoald has ended\n{self.machine.shoald.log_end(40)}")
             self.start()
             self.retried += 1
             return None
@@ -136,7 +138,7 @@ class Cycles:
             try:
                 self.machine.shoald.start()
             except EngineError as error:
-                if self.machine.shoald.running or not self.told:
+                if not self.machine.shoald.was_killed or not self.told:
                     raise Broken(str(error)) from error
                 continue
             return

@@ -4,7 +4,10 @@ Limits are written by runc, not here. Reading touches files that answer from mem
 in a thread.
 """
 
+import contextlib
 import errno
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,11 +69,25 @@ def detect(root: Path = ROOT) -> CgroupHost:
     return CgroupHost(1, (root / "memory" / "memory.memsw.limit_in_bytes").exists())
 
 
+def kill(path: str, root: Path = ROOT) -> None:
+    """Kill every process in the cgroup ``path``, in whatever hierarchy it is there."""
+    for base in _bases(root):
+        with contextlib.suppress(FileNotFoundError, OSError):
+            for pid in (base / path.lstrip("/") / "cgroup.procs").read_text().split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+
+
+def _bases(root: Path) -> list[Path]:
+    if (root / "cgroup.controllers").exists():
+        return [root]
+    return [entry for entry in root.iterdir() if entry.is_dir()]
+
+
 def remove_empty(path: str, root: Path = ROOT) -> None:
     """Remove the cgroup ``path`` in every hierarchy, if it is there and empty; runc removes a container's, not that
     one's parents."""
-    bases = [root] if (root / "cgroup.controllers").exists() else [entry for entry in root.iterdir() if entry.is_dir()]
-    for base in bases:
+    for base in _bases(root):
         try:
             (base / path.lstrip("/")).rmdir()
         except FileNotFoundError:

@@ -65,7 +65,8 @@ class NetworkGuard:
         while True:
             await self._clock.sleep(_SETTINGS_SECONDS)
             rounds += 1
-            await self._mend(self._reconciler.repair if rounds % _EVERYTHING == 0 else self._reconciler.mend_settings)
+            everything = rounds % _EVERYTHING == 0 or not self._reconciler.is_known
+            await self._mend(self._reconciler.repair if everything else self._reconciler.mend_settings)
 
     async def _mend(self, look: Callable[[], Awaitable[list[Repair]]]) -> None:
         try:
@@ -79,8 +80,7 @@ class NetworkGuard:
         except Exception:  # noqa: BLE001 (whatever it is, the network is looked after; each failure is logged in full)
             _log.exception("a look at the network failed")
             return
-        if done:
-            self._trouble = ""
+        self._trouble = ""
         for repair in done:
             self.mended[repair.kind] += 1
             _log.warning("mended: %s", repair)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from shoal.aio.clock import Clock
+from shoal.aio.tasks import cancel, spawn
 from shoal.api.app import Routes, build_app
 from shoal.api.routes import (
     containers,
@@ -29,6 +30,7 @@ from shoal.api.routes import (
 from shoal.api.routes import metrics as metrics_routes
 from shoal.api.server import ApiServer, Listener, parse_listener
 from shoal.container import cgroups
+from shoal.container.containerd.strays import StrayShims
 from shoal.daemon import membership, metrics
 from shoal.daemon.build import Node, build_node
 from shoal.daemon.config import Config
@@ -68,6 +70,7 @@ class NodeDaemon:
         # Says, across restarts, that the link at _DOCKER_NETNS is this daemon's.
         self._link_mark = config.exec_root / "netns-link"
         self._guard: NetworkGuard | None = None
+        self._strays: asyncio.Task[None] | None = None
 
     @property
     def addresses(self) -> list[str]:
@@ -113,6 +116,8 @@ class NodeDaemon:
         await self._swarm.start()
         self._guard = NetworkGuard(reconciler=node.reconciler, clock=clock)
         self._guard.start()
+        strays = StrayShims(containerd=node.client, cgroup_parent=config.cgroup_parent, clock=clock)
+        self._strays = spawn(strays.run(), name="stray shims")
         try:
             await self._serve(node, listeners, tls)
         except BaseException:
@@ -196,6 +201,7 @@ class NodeDaemon:
         for server in (self._server, self._metrics):
             if server is not None:
                 await server.stop()
+        await cancel(self._strays)
         if self._guard is not None:
             await self._guard.stop()
         if self._swarm is not None:

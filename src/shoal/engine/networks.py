@@ -6,6 +6,7 @@ of the description that it touches, so that starting one container costs the sam
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,6 +37,8 @@ from shoal.objects.local_network import ENABLE_ICC, ENABLE_MASQUERADE, LocalNetw
 from shoal.objects.network import MTU_OPTION
 
 GATEWAY_BRIDGE = "docker_gwbridge"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,14 @@ class NodeNetworks:
         return self._sandboxes
 
     async def start(self) -> None:
-        """Make the kernel's network what has been declared so far; until now nothing was touched."""
+        """Make the kernel's network what has been declared so far; until now nothing was touched. What the kernel
+        refuses is tried again later (:meth:`Reconciler.repair`) and keeps nothing else from going on."""
         async with self._lock:
             self._started = True
-            await self._reconciler.start(self._node)
+            try:
+                await self._reconciler.start(self._node)
+            except ShoalError as error:
+                _log.error("not all of the network can be set up, it is tried again: %s", error)
 
     async def add_bridge(self, network: LocalNetwork) -> None:
         """Bring up a bridge network. Raises Internal when the kernel refuses."""

@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -41,39 +41,61 @@ class Namespace:
     inode: int
 
 
-def create(name: str, base: Path = BASE) -> Namespace:
-    """Make a namespace called ``name``, with a ``lo`` that is down.
+def create(name: str, base: Path = BASE, *, mark: str = "", prepare: Callable[[], None] = lambda: None) -> Namespace:
+    """Make a namespace called ``name``, with a ``lo`` that is down. ``prepare`` is called in it before it is named.
 
-    A plain file of that name, left over from a crash or a reboot, is used. Raises Conflict if the namespace exists,
-    InvalidArgument for a name that is no file name.
+    Whoever is killed in the middle leaves no namespace that is not prepared, and no file without the ``mark`` in it
+    (:func:`leftovers`). A plain file of that name, left over from a crash or a reboot, is used. Raises Conflict if the
+    namespace exists, InvalidArgument for a name that is no file name, and what ``prepare`` raises.
     """
     path = _path(name, base)
-    try:
-        _share(base)
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0))
-    except OSError as error:
-        raise from_os(error, f"make the namespace {name}") from error
     if exists(name, base):
         raise KernelConflict(f"the namespace {name} exists already", errno.EEXIST)
     try:
+        _share(base)
         with _coming_back():
             _check(_libc.unshare(_CLONE_NEWNET), f"make the namespace {name}")
-            _mount(_OURS, path, _MS_BIND)
-    except BaseException:
-        path.unlink()
-        raise
+            prepare()
+            _put_file(path, mark)
+            try:
+                _mount(_OURS, path, _MS_BIND)
+            except BaseException:
+                path.unlink()
+                raise
+    except OSError as error:
+        raise from_os(error, f"make the namespace {name}") from error
     return identify(path)
 
 
-def give_name(fd: int, name: str, base: Path = BASE) -> None:
-    """Give the namespace behind an open descriptor a name. Raises Conflict if another has it, InvalidArgument for a
-    name that is no file name."""
+def _put_file(path: Path, mark: str) -> None:
+    """The file that a namespace is mounted on, which comes to be with the mark in it."""
+    if path.exists():
+        return
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(mark)
+    new.chmod(0o444)
+    new.rename(path)
+
+
+def leftovers(mark: str, base: Path = BASE) -> list[str]:
+    """The names under which no namespace is (any more), whose files have this mark."""
+    found = []
+    for name in os.listdir(base) if base.is_dir() else ():
+        with suppress(OSError):
+            if not exists(name, base) and (base / name).read_text(errors="replace") == mark:
+                found.append(name)
+    return found
+
+
+def give_name(fd: int, name: str, base: Path = BASE, *, mark: str = "") -> None:
+    """Give the namespace behind an open descriptor a name, as :func:`create` does. Raises Conflict if another has it,
+    InvalidArgument for a name that is no file name."""
     path = _path(name, base)
     if exists(name, base):
         raise KernelConflict(f"the namespace {name} exists already", errno.EEXIST)
     try:
         _share(base)
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0))
+        _put_file(path, mark)
     except OSError as error:
         raise from_os(error, f"name the namespace {name}") from error
     _mount(f"/proc/self/fd/{fd}", path, _MS_BIND)

@@ -3,13 +3,14 @@
 import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from socket import AF_INET, AF_INET6
 
 from shoal.errors import Conflict, NotFound, ShoalError
 from shoal.kernel import changes, netns, sysctl
+from shoal.kernel.netlink import Netlink
 from shoal.kernel.netlink_socket import Change
 from shoal.kernel.records import Vxlan as VxlanParameters
 from shoal.network.handles import Handles
@@ -162,11 +163,13 @@ def _apply_alone(operation: Operation, handles: Handles) -> None:
             netns.delete(name, handles.base)
         case Add(), Namespace(name=name, alias=alias):
             handles.forget(name)
+            mine = [changes.set_link("lo", up=True, alias=alias)]
             if not netns.exists(name, handles.base):
-                netns.create(name, handles.base)
-            elif not _is_unused(name, handles):
+                netns.create(name, handles.base, mark=handles.owner, prepare=lambda: _here(mine))
+            elif _is_unused(name, handles):
+                handles.netlink(name).apply(mine)
+            else:
                 raise Conflict(f"the namespace {name} exists already and is not ours")
-            handles.netlink(name).apply([changes.set_link("lo", up=True, alias=alias)])
         case Set(), Namespace(name=name, alias=alias):
             handles.netlink(name).apply([changes.set_link("lo", up=True, alias=alias)])
         case Remove(), Table() as table:
@@ -179,6 +182,12 @@ def _apply_alone(operation: Operation, handles: Handles) -> None:
             _new_tunnel(vxlan, handles)
         case _:
             raise AssertionError(operation)
+
+
+def _here(wanted: list[Change]) -> None:
+    """Apply changes where the thread is."""
+    with closing(Netlink.open(None)) as netlink:
+        netlink.apply(wanted)
 
 
 def _is_unused(name: str, handles: Handles) -> bool:

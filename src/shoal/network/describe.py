@@ -29,6 +29,7 @@ from shoal.network.node import (
     INGRESS_NETNS,
     BridgeNetwork,
     Endpoint,
+    Mesh,
     NodeNetwork,
     OverlayNetwork,
     Sandbox,
@@ -122,10 +123,12 @@ def _sandbox(node: NodeNetwork, sandbox: Sandbox) -> Iterator[Item]:
     ns, owner = sandbox.netns, _mark(f"{node.owner}: {sandbox.owner}")
     yield Namespace(ns, owner)
     yield _ipv6(ns, [address for endpoint in sandbox.endpoints for address in endpoint.addresses])
-    for endpoint in sandbox.endpoints:
+    # A network may be gone before its last endpoint: there is nothing to plug that into.
+    plugged = [e for e in sandbox.endpoints if e.network_id in node.overlays or e.network_id in node.bridges]
+    for endpoint in plugged:
         yield from _endpoint(node, sandbox, endpoint, owner)
     default_families = set()
-    for endpoint in sandbox.endpoints:
+    for endpoint in plugged:
         for gateway in endpoint.gateways:
             version = version_of(gateway)
             if version not in default_families:
@@ -135,10 +138,10 @@ def _sandbox(node: NodeNetwork, sandbox: Sandbox) -> Iterator[Item]:
         # Packets come in on one interface and leave by another, and come from addresses that no route leads to.
         yield Sysctl(ns, "net.ipv4.conf.all.rp_filter", "0")
         yield Sysctl(ns, "net.ipv4.conf.default.rp_filter", "0")
-        for endpoint in sandbox.endpoints:
+        for endpoint in plugged:
             yield Sysctl(ns, f"net.ipv4.conf.{endpoint.interface}.rp_filter", "0")
     if node.mesh is not None and sandbox.on_mesh:
-        yield from _ways_back(node, sandbox, node.mesh.network_id, node.mesh.routers)
+        yield from _ways_back(ns, plugged, node.mesh)
     if sandbox.netns == INGRESS_NETNS:
         yield Sysctl(ns, "net.ipv4.ip_forward", "1")
     for family, body in rules.sandbox(node, sandbox).items():
@@ -173,15 +176,15 @@ def _endpoint(node: NodeNetwork, sandbox: Sandbox, endpoint: Endpoint, owner: st
         yield Address(ns, inner, address)
 
 
-def _ways_back(node: NodeNetwork, sandbox: Sandbox, network_id: str, routers: Iterable[str]) -> Iterator[Item]:
-    endpoint = next((e for e in sandbox.endpoints if e.network_id == network_id), None)
+def _ways_back(ns: str, endpoints: Iterable[Endpoint], mesh: Mesh) -> Iterator[Item]:
+    endpoint = next((e for e in endpoints if e.network_id == mesh.network_id), None)
     if endpoint is None:
         return
     versions = {version_of(address) for address in endpoint.addresses}
-    for mark, router in enumerate(routers, FIRST_MARK):
+    for mark, router in enumerate(mesh.routers, FIRST_MARK):
         address = ip_interface(router)
         if address.version not in versions:
             continue
-        yield Rule(sandbox.netns, address.version, mark, _TABLE_OF_MARK + mark)
+        yield Rule(ns, address.version, mark, _TABLE_OF_MARK + mark)
         default = "0.0.0.0/0" if address.version == 4 else "::/0"
-        yield Route(sandbox.netns, default, str(address.ip), endpoint.interface, _TABLE_OF_MARK + mark)
+        yield Route(ns, default, str(address.ip), endpoint.interface, _TABLE_OF_MARK + mark)

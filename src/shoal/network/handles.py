@@ -66,7 +66,7 @@ class Handles:
                 return False
             netns.delete(ns, self.base)
         with self._netlink[ns].namespace() as fd:
-            netns.give_name(fd, ns, self.base)
+            netns.give_name(fd, ns, self.base, mark=self.owner)
         return True
 
     def keep_only(self, names: Iterable[str], nameless: Collection[str]) -> None:

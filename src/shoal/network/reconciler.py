@@ -47,6 +47,11 @@ class Reconciler:
         # How often the kernel was read back, for whoever wants to know what that costs.
         self.looks = 0
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the kernel was left as wanted; else :meth:`repair` has something to try again."""
+        return self._is_known
+
     def fileno(self) -> int:
         """Readable when something has happened that :meth:`mend` should look into."""
         return self._watch.fileno()
@@ -151,6 +156,9 @@ class Reconciler:
         done: dict[Key, Repair] = {}
         if not self._is_known:
             only = None
+            # Whoever died while a namespace was being made left its name.
+            for name in netns.leftovers(self._handles.owner, self._handles.base):
+                netns.delete(name, self._handles.base)
         for pause in _PAUSES:
             wanted = self._all_wanted()
             renamed = self._give_names_back(wanted)

@@ -111,6 +111,11 @@ async def _escapes(folder: Path) -> None:
         # With the host's processes in sight, /proc/<pid>/root would lead straight out.
         links = f"ln -s {folder} /tmp/up; ln -s /proc/self/root{folder} /tmp/magic; ln -s / /tmp/top; sleep 60"
         key = await node.run("sh", "-c", links, host=HostConfig(pid_mode="host"))
+
+        async def are_there() -> bool:
+            return (await node.exec(key, "ls", "/tmp/top/bin"))[0] == 0
+
+        await eventually(are_there)
         for _ in ("running", "stopped"):
             for path in ("/tmp/up/secret", "/tmp/magic/secret", "/../../../.." + str(secret)):
                 with pytest.raises(NotFound):

@@ -41,6 +41,7 @@ class Containerd:
     """
 
     def __init__(self, socket: str, *, namespace: str = NAMESPACE, owner: str = "shoal") -> None:
+        self.socket = socket
         self.namespace = namespace
         # Which shoald it is, of several that may share a containerd.
         self.owner = owner

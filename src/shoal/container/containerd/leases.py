@@ -46,7 +46,8 @@ async def end_leftover(containerd: Containerd) -> None:
     request = pb.ListRequest(filters=[f'labels."{_OWNER}"=="{containerd.owner}"'])
     for left in (await containerd.call(_LIST, request)).leases:
         with suppress(NotFound):
-            await containerd.call(_DELETE, pb.DeleteRequest(id=left.id))
+            # What it held is collected at once; else that would wait for a hundred changes more.
+            await containerd.call(_DELETE, pb.DeleteRequest(id=left.id, sync=True))
 
 
 async def hold_snapshot(containerd: Containerd, lease_id: str, *, snapshotter: str, name: str) -> None:

@@ -9,7 +9,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from shoal.aio.clock import Clock
 from shoal.container import cgroups
-from shoal.container.containerd import events
+from shoal.container.containerd import events, shims
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.pb import containers_pb2, task_pb2
 from shoal.container.containerd.pb import tasks_pb2 as pb
@@ -36,7 +36,7 @@ _START = Unary(f"{_TASKS}/Start", pb.StartRequest, pb.StartResponse)
 _DELETE_TASK = Unary(f"{_TASKS}/Delete", pb.DeleteTaskRequest, pb.DeleteResponse)
 _DELETE_PROCESS = Unary(f"{_TASKS}/DeleteProcess", pb.DeleteProcessRequest, pb.DeleteResponse)
 _GET = Unary(f"{_TASKS}/Get", pb.GetRequest, pb.GetResponse)
-_LIST_TASKS = Unary(f"{_TASKS}/List", pb.ListTasksRequest, pb.ListTasksResponse)
+LIST_TASKS = Unary(f"{_TASKS}/List", pb.ListTasksRequest, pb.ListTasksResponse)
 _KILL = Unary(f"{_TASKS}/Kill", pb.KillRequest, Empty)
 _EXEC = Unary(f"{_TASKS}/Exec", pb.ExecProcessRequest, Empty)
 _RESIZE = Unary(f"{_TASKS}/ResizePty", pb.ResizePtyRequest, Empty)
@@ -150,8 +150,16 @@ class ContainerdRuntime:
             else:
                 answer = await self._containerd.call(_DELETE_TASK, pb.DeleteTaskRequest(container_id=container_id))
         except NotFound:
+            if not exec_id:
+                await asyncio.to_thread(self._clear_leftover, container_id)
             return None
         return ExitStatus(answer.exit_status, moment(answer.exited_at))
+
+    def _clear_leftover(self, container_id: str) -> None:
+        """What containerd has forgotten is in the way of the next task all the same."""
+        socket, namespace = self._containerd.socket, self._containerd.namespace
+        if shims.bundle(socket, namespace, container_id).is_dir():
+            shims.clear(socket, namespace, container_id)
 
     async def exec(self, container_id: str, exec_id: str, process: Process, stdio: Stdio) -> None:
         request = pb.ExecProcessRequest(
@@ -189,7 +197,7 @@ class ContainerdRuntime:
 
     async def list(self) -> list[ContainerState]:
         # Tasks first: of a container made in between, no task is the truth.
-        tasks = (await self._containerd.call(_LIST_TASKS, pb.ListTasksRequest())).tasks
+        tasks = (await self._containerd.call(LIST_TASKS, pb.ListTasksRequest())).tasks
         # 1.6 fills in the id alone, 1.7 and later container_id, too.
         states = {task.container_id or task.id: _state(task) for task in tasks}
         return [
