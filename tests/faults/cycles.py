@@ -11,6 +11,7 @@ import random
 import re
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -21,7 +22,11 @@ from tests.e2e.harness import ROOT, Machine, Ran
 from tools import images
 from tools.engine import EngineError
 
-_LOST = re.compile(r"Cannot connect to the Docker daemon|error during connect|EOF|connection reset|broken pipe")
+_LOST = re.compile(
+    r"Cannot connect to the Docker daemon|error during connect|EOF|connection reset|broken pipe"
+    # What containerd was in the middle of when it died.
+    r"|Socket closed|failed to connect to all addresses|ttrpc: closed|error reading from server"
+)
 _SECONDS = 45.0
 
 
@@ -95,7 +100,10 @@ class Cycles:
 
     def container(self, name: str, *words: str) -> None:
         """``docker run -d``, which is two requests: after a lost one it is begun again."""
-        while self.ask("run", "-d", "--name", name, *words) is None:
+        end = time.monotonic() + _SECONDS
+        while (ran := self.ask("run", "-d", "--restart", "always", "--name", name, *words)) is None or ran.status:
+            if time.monotonic() > end:
+                raise Broken(f"$ docker run {name}: still {ran.text if ran else 'no answer'}")
             self.insist("rm", "-f", name, fine="No such container|already in progress")
 
     # How it is asked for.
@@ -180,13 +188,13 @@ class Cycles:
         for port in (80, 8080):
             for _ in range(3):
                 self.until(f"port {port} answers", lambda port=port: self._answers(port), 5)  # type: ignore[misc]
-        names = self._listed("ps", "--format", "{{.Names}}")
-        found = Counter(re.sub(r"\.[0-9a-z]{25}$", "", name) for name in names)
-        if found != Counter(["web.1", "web.2", "web.3", "plain", "second"]):
-            raise Broken(f"these containers run: {sorted(found.elements())}")
-        asked = self._listed("exec", "second", "sh", "-c", "echo hello")
-        if asked != ["hello"]:
-            raise Broken(f"exec in second: {asked}")
+        wanted = ["plain", "second", "web.1", "web.2", "web.3"]
+        self.until("all containers run, and no others", lambda: self._running() == wanted)
+        self.until("exec in second", lambda: self._listed("exec", "second", "sh", "-c", "echo hello") == ["hello"])
+
+    def _running(self) -> list[str]:
+        rows = self._listed("ps", "--format", "{{.Names}} {{.Status}}")
+        return sorted(re.sub(r"(\.[0-9a-z]{25})? Up .*", "", row) for row in rows)
 
     def _answers(self, port: int) -> bool:
         return self.machine.http(f"http://{self.machine.address}:{port}", netns=self.machine.neighbour) == "200"
@@ -264,3 +272,59 @@ def crash_points(seed: int, classes: Sequence[str], most: int) -> Callable[[], s
     """What to die of, each time another thing: a class, and how often a point of it is passed before."""
     choice = random.Random(seed)
     return lambda: f"{choice.choice(list(classes))}:{1 + int(choice.random() ** 2 * most)}"
+
+
+CLASSES = ("any", "state", "kernel", "containerd", "keeper", "files")
+
+
+def crashes(machine: Machine, *, rounds: int, seed: int) -> str:
+    """Let shoald die that often, at points that follow from the seed, and say what came of it. Raises Broken."""
+    cycles = Cycles.on(machine, seed, crash_points(seed, CLASSES, 200))
+    cycles.arm()
+    lives = 0
+    while sum(cycles.crashes.values()) < rounds:
+        cycles.cycle()
+        lives += 1
+    cycles.disarm()
+    by_class = ", ".join(f"{kind} {number}" for kind, number in sorted(cycles.crashes.items()))
+    return (
+        f"crash: shoald was killed {sum(cycles.crashes.values())} times in {lives} lives ({by_class}; seed {seed}): "
+        f"each came out as an undisturbed one, nothing was left behind"
+    )
+
+
+VICTIMS = {
+    "containerd": r"^\S*containerd --config",
+    "shim": r"^\S*containerd-shim",
+    "runc": r"^\S*runc ",
+    "task": r"^nginx",
+    "keeper": r"shoal\.keeper",
+}
+
+
+def killings(machine: Machine, *, lives: int, seed: int) -> str:
+    """Kill what shoald leans on, at random moments of its lives, and say what came of it. Raises Broken."""
+    cycles = Cycles.on(machine, seed)
+    choice = random.Random(seed)
+    killed: Counter[str] = Counter()
+    over = threading.Event()
+
+    def go_on() -> None:
+        while not over.wait(choice.uniform(0.3, 2.0)):
+            victim = choice.choice(list(VICTIMS))
+            killed[victim] += kill(machine, VICTIMS[victim], choice)
+
+    for _ in range(lives):
+        over.clear()
+        killer = threading.Thread(target=go_on)
+        killer.start()
+        try:
+            cycles.up()
+        finally:
+            over.set()
+            killer.join()
+        cycles.check_up()
+        cycles.down()
+        cycles.check_down()
+    by_victim = ", ".join(f"{victim} {number}" for victim, number in sorted(killed.items()))
+    return f"killings: {by_victim} in {lives} lives (seed {seed}): all came back, nothing was left behind"

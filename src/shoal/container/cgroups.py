@@ -8,7 +8,8 @@ import contextlib
 import errno
 import os
 import signal
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -69,12 +70,27 @@ def detect(root: Path = ROOT) -> CgroupHost:
     return CgroupHost(1, (root / "memory" / "memory.memsw.limit_in_bytes").exists())
 
 
-def kill(path: str, root: Path = ROOT) -> None:
-    """Kill every process in the cgroup ``path``, in whatever hierarchy it is there."""
-    for base in _bases(root):
-        with contextlib.suppress(FileNotFoundError, OSError):
-            for pid in (base / path.lstrip("/") / "cgroup.procs").read_text().split():
-                with contextlib.suppress(ProcessLookupError):
+def clear(path: str, root: Path = ROOT) -> None:
+    """Remove the cgroup ``path`` with all below it, in every hierarchy, and kill whatever is in it still. Blocks while
+    that ends, for a tenth of a second at most; what is in use even then stays."""
+    for pause in (0.0, 0.01, 0.03, 0.06):
+        time.sleep(pause)
+        if not [folder for base in _bases(root) for folder in _remove_tree(base / path.lstrip("/"))]:
+            return
+
+
+def _remove_tree(top: Path) -> Iterator[Path]:
+    """Remove what can be removed, and give what cannot: its processes have been told to die."""
+    for name, _, _ in os.walk(top, topdown=False):
+        folder = Path(name)
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            yield folder
+            with contextlib.suppress(OSError):
+                for pid in (folder / "cgroup.procs").read_text().split():
                     os.kill(int(pid), signal.SIGKILL)
 
 

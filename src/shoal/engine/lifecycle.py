@@ -59,6 +59,7 @@ ROOT_LABEL = "shoal.root"
 _NETNS_NAME = 200
 _STOP_SECONDS = 10
 # How long a process may take to be gone after SIGKILL, in seconds.
+_WATCH_PAUSE = 0.2
 _KILL_SECONDS = 10
 # Between restarts by a container's own policy: 100 ms, doubled each time, and from the beginning after 10 s of running.
 _BACKOFF_FIRST, _BACKOFF_LAST, _BACKOFF_RESET = 0.1, 60.0, 10.0
@@ -518,10 +519,21 @@ class Lifecycle:
             self._events.of_container("pause" if paused else "unpause", container)
 
     async def _watch(self, container_id: str) -> None:
-        status = await self._runtime.wait(container_id)
+        status = await self._end_of(container_id)
         # From here on it is to be waited for, by whoever wants to know whether the container runs or will run again.
         self._cleanups[container_id] = spawn(self._follow(container_id, status), name=f"end of {container_id[:12]}")
         self._watches.pop(container_id, None)
+
+    async def _end_of(self, container_id: str) -> ExitStatus:
+        """Wait for the end of its process. One whose shim died has ended, nobody knows how: 255, as containerd says."""
+        while True:
+            try:
+                return await self._runtime.wait(container_id)
+            except NotFound:
+                return ExitStatus(255, self._clock.now())
+            except ShoalError as error:
+                _log.warning("container %s cannot be watched, it is tried again: %s", container_id, error)
+                await self._clock.sleep(_WATCH_PAUSE)
 
     async def _follow(self, container_id: str, status: ExitStatus) -> None:
         """All that follows the end of a process."""
@@ -611,6 +623,8 @@ class Lifecycle:
         removed now keeps nothing else from going."""
         await self._try(self._discovery.withdraw(container.id), container)
         await self._try(self._delete_task(container.id), container)
+        # runc's to remove, unless it died over it.
+        await asyncio.to_thread(cgroups.clear, cgroup_path(container, self.cgroup_parent))
         await self._try(self._networks.unplug(container.id), container)
         if self.attacher is not None and not container.task_id:
             await self._try(self.attacher.detach(container.id), container)

@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 NAMESPACE = "shoal"
 HANG_UP_SECONDS = 5.0
+# A containerd that died is back within a second or two: what is to be asked of it meanwhile waits.
+_AWAY_SECONDS, _AGAIN_SECONDS = 8.0, 0.05
 
 _VERSION = Unary("containerd.services.version.v1.Version/Version", Empty, VersionResponse)
 _PLUGINS = Unary("containerd.services.introspection.v1.Introspection/Plugins", PluginsRequest, PluginsResponse)
@@ -73,10 +75,14 @@ class Containerd:
         )
 
         async def outcome() -> Resp | grpc.aio.AioRpcError:
-            try:
-                return await stub(request, metadata=self._metadata(lease), timeout=timeout, wait_for_ready=patient)
-            except grpc.aio.AioRpcError as error:
-                return error
+            until = asyncio.get_running_loop().time() + _AWAY_SECONDS
+            while True:
+                try:
+                    return await stub(request, metadata=self._metadata(lease), timeout=timeout, wait_for_ready=patient)
+                except grpc.aio.AioRpcError as error:
+                    if not _was_never_asked(error) or asyncio.get_running_loop().time() > until:
+                        return error
+                await asyncio.sleep(_AGAIN_SECONDS)
 
         answer = await (outcome() if patient else _finished(outcome(), name=method.path))
         if isinstance(answer, grpc.aio.AioRpcError):
@@ -161,3 +167,8 @@ async def _finished(work: Coroutine[Any, Any, T], *, name: str) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def _was_never_asked(error: grpc.aio.AioRpcError) -> bool:
+    """Whether there was no connection to send the request on, so that it can be sent again whatever it is."""
+    return error.code() is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (error.details() or "")

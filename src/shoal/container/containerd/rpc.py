@@ -72,6 +72,8 @@ _UNKNOWN: dict[str, type[ShoalError]] = {
     "process already finished": NotFound,
     "cannot delete a running process": FailedPrecondition,
     "cannot delete a paused process": FailedPrecondition,
+    # The shim has gone away in the middle of a call.
+    "ttrpc: closed": Unavailable,
     # Somebody's bundle is there already.
     "failed to start shim: mkdir": Conflict,
     "no space left on device": NoRoom,

@@ -158,7 +158,7 @@ class ContainerdRuntime:
     def _clear_leftover(self, container_id: str) -> None:
         """What containerd has forgotten is in the way of the next task all the same."""
         socket, namespace = self._containerd.socket, self._containerd.namespace
-        if shims.bundle(socket, namespace, container_id).is_dir():
+        if shims.is_leftover(socket, namespace, container_id):
             shims.clear(socket, namespace, container_id)
 
     async def exec(self, container_id: str, exec_id: str, process: Process, stdio: Stdio) -> None:

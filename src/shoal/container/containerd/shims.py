@@ -6,6 +6,7 @@ stays and is in the way of the next one. All of this blocks: it belongs in a thr
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
@@ -18,6 +19,8 @@ from shoal.container.containerd.process import Process
 from shoal.kernel import mounts
 
 _SHIM = "containerd-shim-runc-v2"
+SOCKETS = Path("/run/containerd/s")
+"""Where shims listen, which no configuration moves."""
 _DELETE_SECONDS = 10.0
 
 
@@ -51,6 +54,16 @@ def bundle(socket: str, namespace: str, container_id: str) -> Path:
     return Path(socket).parent / "io.containerd.runtime.v2.task" / namespace / container_id
 
 
+def address(socket: str, namespace: str, container_id: str) -> Path:
+    """Where a shim listens, which containerd knows by a hash (its SocketAddress)."""
+    return SOCKETS / hashlib.sha256(f"{socket}/{namespace}/{container_id}".encode()).hexdigest()
+
+
+def is_leftover(socket: str, namespace: str, container_id: str) -> bool:
+    """Whether there is something left of a task that containerd does not know (any more): quickly asked."""
+    return bundle(socket, namespace, container_id).is_dir() or address(socket, namespace, container_id).exists()
+
+
 def clear(socket: str, namespace: str, container_id: str) -> None:
     """End the shim of a task that containerd does not know (any more), with its container's processes, and remove what
     they leave."""
@@ -60,6 +73,7 @@ def clear(socket: str, namespace: str, container_id: str) -> None:
                 process = Process.open(shim.pid)
                 process.signal(signal.SIGKILL)
                 process.close()
+    address(socket, namespace, container_id).unlink(missing_ok=True)
     folder = bundle(socket, namespace, container_id)
     if not folder.is_dir():
         return

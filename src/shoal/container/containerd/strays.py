@@ -50,5 +50,4 @@ class StrayShims:
         clear(self._containerd.socket, self._containerd.namespace, shim.container_id)
         # Where runc had not come far enough to be asked for it.
         cgroup = f"{self._cgroup_parent.rstrip('/')}/{shim.container_id}"
-        cgroups.kill(cgroup)
-        cgroups.remove_empty(cgroup)
+        cgroups.clear(cgroup)

@@ -17,6 +17,7 @@ from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.process import Process
+from shoal.container.containerd.shims import SOCKETS
 from shoal.errors import Internal, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -24,7 +25,6 @@ _log = logging.getLogger(__name__)
 READY_SECONDS = 30.0
 PATIENCE_SECONDS = 10.0
 BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)
-SHIM_SOCKETS = Path("/run/containerd/s")
 LOG_BYTES = 8 << 20
 LOG_CHECK_SECONDS = 60.0
 STEADY_SECONDS = 30.0
@@ -225,9 +225,9 @@ def _remove_shims_folder() -> None:
     """Shims put their sockets into a folder that no configuration moves; nobody removes it. Where another containerd
     has its state there, it is left alone."""
     with contextlib.suppress(OSError):
-        if os.listdir(SHIM_SOCKETS.parent) == [SHIM_SOCKETS.name]:
-            SHIM_SOCKETS.rmdir()
-            SHIM_SOCKETS.parent.rmdir()
+        if os.listdir(SOCKETS.parent) == [SOCKETS.name]:
+            SOCKETS.rmdir()
+            SOCKETS.parent.rmdir()
 
 
 @contextlib.asynccontextmanager
