@@ -25,7 +25,7 @@ from tools.engine import EngineError
 _LOST = re.compile(
     r"Cannot connect to the Docker daemon|error during connect|EOF|connection reset|broken pipe"
     # What containerd was in the middle of when it died.
-    r"|Socket closed|failed to connect to all addresses|ttrpc: closed|error reading from server"
+    r"|went away in the middle|Socket closed|failed to connect to all addresses|ttrpc: closed|error reading from server"
 )
 _SECONDS = 45.0
 
@@ -255,13 +255,17 @@ class Cycles:
 def kill(machine: Machine, pattern: str, choice: random.Random) -> bool:
     """Kill one process of the machine's whose command line has this; whether there was one."""
     found = []
-    for pid in machine.box.processes():
+    mine = {str(pid) for pid in machine.box.processes()}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
+            # Containers have numbers of their own within the machine's.
+            if pid not in mine and machine.shoald.cgroup_parent not in Path(f"/proc/{pid}/cgroup").read_text():
+                continue
             command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
         except (FileNotFoundError, ProcessLookupError):
             continue
         if re.search(pattern, command):
-            found.append(pid)
+            found.append(int(pid))
     if not found:
         return False
     os.kill(choice.choice(found), signal.SIGKILL)

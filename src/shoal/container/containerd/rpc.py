@@ -89,6 +89,8 @@ def translated(error: grpc.aio.AioRpcError) -> ShoalError:
     text = error.details() or error.code().name
     if error.code() is grpc.StatusCode.UNKNOWN:
         return next((kind(text) for words, kind in _UNKNOWN.items() if words in text), Internal(text))
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        return Unavailable(f"containerd went away in the middle of this, try again: {text}")
     if error.code() is grpc.StatusCode.CANCELLED:
         # Our own cancellation is asyncio.CancelledError; this one is the server's, on its way down.
         return Unavailable(text)
