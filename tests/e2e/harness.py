@@ -224,3 +224,9 @@ def eventually(look: Callable[[], T], *, seconds: float = 15) -> T:
             return seen
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {seen!r}"
         time.sleep(0.05)
+
+
+def pids(machine: Machine) -> dict[str, int]:
+    """The first process of each container that runs, by the container's id."""
+    ids = machine.docker("ps", "-q", "--no-trunc").lines
+    return {key: machine.inspect(key)["State"]["Pid"] for key in ids}

@@ -1,14 +1,9 @@
 """shoald dies, or is started again: what runs goes on."""
 
 import pytest
-from tests.e2e.harness import Machine, eventually
+from tests.e2e.harness import Machine, eventually, pids
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e]
-
-
-def pids(machine: Machine) -> dict[str, int]:
-    ids = machine.docker("ps", "-q", "--no-trunc").lines
-    return {key: machine.inspect(key)["State"]["Pid"] for key in ids}
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
