@@ -116,7 +116,12 @@ class NodeDaemon:
         await self._swarm.start()
         self._guard = NetworkGuard(reconciler=node.reconciler, clock=clock)
         self._guard.start()
-        strays = StrayShims(containerd=node.client, cgroup_parent=config.cgroup_parent, clock=clock)
+        strays = StrayShims(
+            containerd=node.client,
+            cgroup_parent=config.cgroup_parent,
+            is_busy=engine.lifecycle.is_being_changed,
+            clock=clock,
+        )
         self._strays = spawn(strays.run(), name="stray shims")
         try:
             await self._serve(node, listeners, tls)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from shoal.aio.clock import Clock
 from shoal.container import cgroups
@@ -16,10 +17,14 @@ _FIRST_SECONDS, _SECONDS, _GRACE_SECONDS = 3.0, 60.0, 2.0
 
 
 class StrayShims:
-    """Looks for them now and then. ``cgroup_parent`` is where containers' cgroups are."""
+    """Looks for them now and then. ``cgroup_parent`` is where containers' cgroups are, ``is_busy`` says of a container
+    that it is being started or ended right now."""
 
-    def __init__(self, *, containerd: Containerd, cgroup_parent: str, clock: Clock) -> None:
+    def __init__(
+        self, *, containerd: Containerd, cgroup_parent: str, is_busy: Callable[[str], bool], clock: Clock
+    ) -> None:
         self._containerd = containerd
+        self._is_busy = is_busy
         self._cgroup_parent = cgroup_parent
         self._clock = clock
 
@@ -31,11 +36,12 @@ class StrayShims:
             pause = _SECONDS
             try:
                 if found := await self._look():
-                    # One whose task is being made is known a moment later, and one whose task is removed gone.
+                    # What a dead shoald has asked for may still be under way.
                     await self._clock.sleep(_GRACE_SECONDS)
                     for shim in found & await self._look():
                         _log.warning("the shim of container %s was left behind: it is ended", shim.container_id)
                         await asyncio.to_thread(self._end, shim)
+                    await asyncio.to_thread(cgroups.remove_empty, self._cgroup_parent)
             except Unavailable as error:
                 _log.debug("no look for stray shims: %s", error)
 
@@ -44,7 +50,7 @@ class StrayShims:
         known = {task.container_id or task.id for task in tasks}
         containerd = self._containerd
         found = await asyncio.to_thread(lambda: list(shims(containerd.socket, containerd.namespace)))
-        return {shim for shim in found if shim.container_id not in known}
+        return {s for s in found if s.container_id not in known and not self._is_busy(s.container_id)}
 
     def _end(self, shim: Shim) -> None:
         clear(self._containerd.socket, self._containerd.namespace, shim.container_id)
