@@ -24,6 +24,7 @@ from shoal.container import cgroups
 from shoal.daemon import membership
 from shoal.daemon.backup import Backup
 from shoal.daemon.membership import Membership
+from shoal.daemon.renewal import Renewal
 from shoal.daemon.swarm_events import report
 from shoal.daemon.swarm_logs import SwarmLogs, TaskLine
 from shoal.durable import salvage
@@ -32,6 +33,7 @@ from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
 from shoal.errors import Conflict, Damaged, InvalidArgument, NotFound, ShoalError, Unavailable, Unimplemented
 from shoal.kernel.routes import host_routes, mtu_of, underlays
+from shoal.manager.control.cluster import the_cluster
 from shoal.manager.found import FoundingRequest, first_node, found, issue
 from shoal.manager.manager import Manager
 from shoal.objects.base import parse_time
@@ -96,6 +98,8 @@ class Swarm:
         self._worker: Worker | None = None
         self._line: ManagerSession | None = None
         self._reporter: asyncio.Task[None] | None = None
+        self._renewal: Renewal | None = None
+        self._renewer: asyncio.Task[None] | None = None
         self._failure: ShoalError | None = None
         self._retry: asyncio.Task[None] | None = None
         self._session: asyncio.Task[Any] | None = None
@@ -151,7 +155,7 @@ class Swarm:
 
     async def stop(self) -> None:
         """shoald ends: tasks and networks stay as they are."""
-        await cancel(self._session, self._reporter, self._retry)
+        await cancel(self._session, self._reporter, self._renewer, self._retry)
         if self._worker is not None:
             await self._worker.leave()
         if self.manager is not None:
@@ -225,7 +229,7 @@ class Swarm:
 
     async def _restore_in_place(self, member: Membership, backup: Backup) -> None:
         """The swarm as it was, on the node where it was: the containers of its tasks need not know."""
-        await cancel(self._session, self._reporter, self._retry)
+        await cancel(self._session, self._reporter, self._renewer, self._retry)
         if self.manager is not None:
             await self.manager.stop()
         self.manager = self._line = None
@@ -272,10 +276,11 @@ class Swarm:
 
     async def _end(self) -> None:
         """Be a member no longer, as far as this node had come to be one."""
-        await cancel(self._session, self._reporter, self._retry)
+        await cancel(self._session, self._reporter, self._renewer, self._retry)
         if self.manager is not None:
             await self.manager.stop()
         self.manager = self._session = self._reporter = self._retry = self._failure = None
+        self._renewal = self._renewer = None
         await self._disconnect_all()
         if self._worker is not None:
             await self._worker.clear()
@@ -330,12 +335,19 @@ class Swarm:
         try:
             if written := [obj.updated_at for obj in store.snapshot()[1] if obj.updated_at]:
                 clock.advance_to(parse_time(max(written)))
+            renewal = Renewal(
+                folder=self._certificates,
+                issue=lambda now: issue(the_cluster(store.view), NodeId(member.node_id), now),
+                clock=self._clock,
+            )
+            with contextlib.suppress(ShoalError):  # files that cannot be read, which the check says more of
+                await renewal.look()
             await asyncio.to_thread(membership.check, member, self._folder, store.view)
             manager = Manager(
                 store=store,
                 clock=clock,
                 node_id=member.node_id,
-                tls=contexts.swarm_server(self._certificates),
+                tls=renewal.server(),
                 identify=_identify,
                 networks_in_use=host_routes(),
             )
@@ -347,6 +359,7 @@ class Swarm:
             raise
         self.manager, self._failure = manager, None
         self._reporter = spawn(report(store, self._engine.events), name="swarm events")
+        self._renewal, self._renewer = renewal, spawn(renewal.run(), name="certificate's renewal")
 
     def _make_worker(self, member: Membership) -> Worker:
         engine = self._engine
@@ -381,7 +394,8 @@ class Swarm:
         worker = self._worker
         try:
             await asyncio.to_thread(membership.check_certificates, member, self._folder)
-            tls = contexts.swarm_client(self._certificates)
+            renewal = self._renewal
+            tls = renewal.client() if renewal is not None else contexts.swarm_client(self._certificates)
         except ShoalError as error:
             # Nobody to talk to: the tasks that it was given go on all the same.
             if self._failure is None:

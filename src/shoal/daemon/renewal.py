@@ -1,0 +1,63 @@
+"""The certificate of a node that is a manager: renewed before it ends, by the authority in the node's own store."""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from shoal.aio.clock import Clock
+from shoal.errors import ShoalError
+from shoal.pki import contexts, files
+from shoal.pki.files import NodeFiles
+from shoal.pki.identity import renewal_due
+
+_log = logging.getLogger(__name__)
+_LOOK_SECONDS = 3600.0
+
+
+class Renewal:
+    """``issue`` makes a key and a certificate that begin at the moment it is given. Connections that there are go on
+    with the certificate that they began with."""
+
+    def __init__(self, *, folder: Path, issue: Callable[[datetime], NodeFiles], clock: Clock) -> None:
+        self._folder = folder
+        self._issue = issue
+        self._clock = clock
+        self._contexts: list[ssl.SSLContext] = []
+
+    def server(self) -> ssl.SSLContext:
+        """For the manager's port. Raises InvalidArgument for files that cannot be used."""
+        return self._kept(contexts.swarm_server(self._folder))
+
+    def client(self) -> ssl.SSLContext:
+        """For the agent's line to it. Raises as :meth:`server`."""
+        return self._kept(contexts.swarm_client(self._folder))
+
+    def _kept(self, context: ssl.SSLContext) -> ssl.SSLContext:
+        self._contexts.append(context)
+        return context
+
+    async def look(self) -> bool:
+        """Renew the certificate if it is due; whether it was. Raises ShoalError when that cannot be."""
+        now = self._clock.now()
+        certificate = (await asyncio.to_thread(files.load, self._folder)).certificate
+        # The same moment for the same certificate, however often it is looked at.
+        if now < renewal_due(certificate, random.Random(certificate)):
+            return False
+        await asyncio.to_thread(lambda: files.save(self._folder, self._issue(now)))
+        for context in self._contexts:
+            contexts.reload(context, self._folder)
+        _log.info("the node's certificate has been renewed")
+        return True
+
+    async def run(self) -> None:
+        """Look every hour, until cancelled."""
+        while True:
+            await self._clock.sleep(_LOOK_SECONDS)
+            try:
+                await self.look()
+            except ShoalError as error:
+                _log.warning("the node's certificate cannot be renewed, it is tried again: %s", error)

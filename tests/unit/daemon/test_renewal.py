@@ -1,0 +1,42 @@
+"""A node's certificate over the months."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.fakes.clock import FakeClock
+
+from shoal.daemon.renewal import Renewal
+from shoal.objects.ids import ClusterId, NodeId
+from shoal.pki.authority import RootCA, new_key, request
+from shoal.pki.files import NodeFiles, load, save
+from shoal.pki.identity import NodeIdentity, validity
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_certificate_is_renewed_once_and_in_time(tmp_path: Path) -> None:
+    root = RootCA.create(START)
+
+    def issue(now: datetime) -> NodeFiles:
+        key = new_key()
+        identity = NodeIdentity(NodeId("me"), "manager", ClusterId("cluster"))
+        certificate = root.sign(request(key), identity, now, timedelta(days=90))
+        return NodeFiles(root=root.certificate, certificate=certificate, key=key)
+
+    async def main() -> None:
+        clock = FakeClock()
+        save(tmp_path, issue(START))
+        renewal = Renewal(folder=tmp_path, issue=issue, clock=clock)
+        server, client = renewal.server(), renewal.client()
+        renewed: list[int] = []
+        for day in range(200):
+            await clock.advance(86_400)
+            if await renewal.look():
+                renewed.append(day)
+            assert validity(load(tmp_path).certificate)[1] > clock.now()
+        assert 3 <= len(renewed) <= 6
+        assert min(b - a for a, b in zip(renewed, renewed[1:], strict=False)) > 30
+        assert server.cert_store_stats()["x509_ca"] and client.cert_store_stats()["x509_ca"]
+
+    asyncio.run(main())
