@@ -2,14 +2,16 @@
 #   make build            .venv/bin/shoald and .venv/bin/shoal, and what of the system they need
 #   make test             all checks and all tests, and that they leave nothing behind (as root)
 #   make lab [KEEP=1]     walk the lab on this machine (as root); KEEP=1 leaves it up
+#   make soak [ROUNDS=n]  the long runs: 500 rounds of a service's life, unless told otherwise (as root)
 #   make bench            compare with Debian's dockerd (as root)
 #   make check            format, lint, types and import directions
 #   make format, lint     ruff alone: rewrite, or say what is wrong
 #   make clean            remove what was built
 BIN := .venv/bin
 PYTEST_ARGS ?=
+ROUNDS ?= 500
 
-.PHONY: build dev check test lint format lab bench clean
+.PHONY: build dev check test lint format lab soak bench clean
 
 build:
 	@tools/setup.sh build
@@ -39,6 +41,9 @@ format: dev
 
 lab: build
 	$(BIN)/python tools/lab.py $(if $(KEEP),--keep)
+
+soak: dev
+	$(BIN)/python -m tests.faults.soak --rounds $(ROUNDS)
 
 bench: dev
 	@tools/setup.sh bench

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections import Counter
 
 from shoal.daemon.guard import NetworkGuard
@@ -40,6 +41,7 @@ def text(engine: Engine, swarm: Swarm, guard: NetworkGuard) -> str:
         ),
         gauge("shoal_event_listeners", "Clients that listen to events.", engine.events.listeners),
         gauge("shoal_asyncio_tasks", "Tasks of the daemon's event loop.", len(asyncio.all_tasks())),
+        gauge("python_allocated_blocks", "Blocks of memory that Python objects have.", sys.getallocatedblocks()),
         gauge("process_open_fds", "Open files of the daemon.", len(os.listdir("/proc/self/fd"))),
         gauge("process_resident_memory_bytes", "The daemon's memory in bytes.", _resident()),
     ]

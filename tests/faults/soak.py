@@ -1,0 +1,55 @@
+"""The long runs: ``python -m tests.faults.soak [--rounds N] [property ...]``, as root, with dev's installation.
+
+Each property has a machine of its own, and one line at the end. The status is 1 when one of them does not hold.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from tests.e2e.harness import Machine
+from tests.faults import rounds
+from tests.faults.cycles import Broken
+
+# Given the machine, with an engine and nothing in it but images, it gives its line, or raises Broken.
+Property = Callable[[Machine], str]
+
+
+def check(name: str, holds: Property) -> tuple[bool, str]:
+    """Whether it holds on a machine made for it, and the line."""
+    machine = Machine(Path(tempfile.mkdtemp(prefix=f"shoal-soak-{name}-")), flags=rounds.FLAGS)
+    try:
+        machine.start()
+        line = holds(machine)
+    except (Broken, AssertionError) as error:
+        machine.stop()
+        return False, f"{name}: broken: {error}"
+    except BaseException:
+        machine.stop()
+        raise
+    if left := machine.stop():
+        return False, f"{name}: {line}; but left behind:\n" + "\n".join(left)
+    return True, f"{name}: {line}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the properties that are named, or all."""
+    parser = argparse.ArgumentParser(prog="soak", description="Run for long, and look at what does not hold.")
+    parser.add_argument("--rounds", type=int, default=500, help="rounds of a service's life (default 500)")
+    parser.add_argument("property", nargs="*", help="what to run (default all)")
+    options = parser.parse_args(arguments)
+    properties: dict[str, Property] = {"rounds": partial(rounds.run, rounds=options.rounds)}
+    if unknown := set(options.property) - set(properties):
+        parser.error(f"no property {', '.join(sorted(unknown))}; there are {', '.join(properties)}")
+    seen = [check(name, properties[name]) for name in options.property or properties]
+    print()
+    for _, line in seen:
+        print(line)
+    return 0 if all(holds for holds, _ in seen) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
