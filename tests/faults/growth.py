@@ -1,6 +1,6 @@
 """Whether a figure that is taken again and again grows. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -8,12 +8,14 @@ from statistics import median
 @dataclass(frozen=True)
 class Figure:
     """What may become of one figure. With neither ``part`` nor ``slack`` it must be the same each time; else the median
-    of the late ones may be above that of the early ones by ``part`` of it and ``slack``."""
+    of the late ones may be above that of the early ones by ``part`` of it and ``slack``. Where ``least``, the least
+    of them counts: what waits to be collected comes and goes, and only adds."""
 
     name: str
     unit: str = ""
     part: float = 0
     slack: float = 0
+    least: bool = False
 
     @property
     def is_exact(self) -> bool:
@@ -26,19 +28,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class Trend:
-    """A figure's median in the early and in the late window of a run."""
+    """A figure in the early and in the late window of a run."""
 
     early: float
     late: float
 
 
-def trend(values: Sequence[float]) -> Trend:
+def trend(values: Sequence[float], typical: Callable[[Sequence[float]], float] = median) -> Trend:
     """The second fifth, when caches have filled, against the last one. Raises ValueError for fewer than two values."""
     if len(values) < 2:
         raise ValueError("two values at least make a trend")
     fifth = max(1, len(values) // 5)
     first = fifth if len(values) >= 5 else 0
-    return Trend(median(values[first : first + fifth]), median(values[-fifth:]))
+    return Trend(typical(values[first : first + fifth]), typical(values[-fifth:]))
 
 
 def growing(figures: Sequence[Figure], rows: Sequence[Mapping[str, float]]) -> list[str]:
@@ -46,7 +48,7 @@ def growing(figures: Sequence[Figure], rows: Sequence[Mapping[str, float]]) -> l
     lines = []
     for figure in figures:
         values = [row[figure.name] for row in rows]
-        seen = trend(values)
+        seen = trend(values, min if figure.least else median)
         if figure.is_exact:
             if others := sorted({value for value in values if value != values[0]}):
                 lines.append(f"{figure.name}: {values[0]:g} at first, then {', '.join(f'{each:g}' for each in others)}")

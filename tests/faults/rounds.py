@@ -21,12 +21,13 @@ METRICS = "127.0.0.1:9323"
 FLAGS = ("--metrics-addr", METRICS)
 
 # A name without tolerance must be equal after each round. Memory comes in the allocators' steps, files of databases in
-# their own, and a busy machine is slow at any time: the daemon's own processor time says more than the clock.
+# their own, and a busy machine is slow at any time: the daemon's own processor time says more than the clock. Cycles
+# among Python's blocks wait for its collector; containerd's log is cut at 8 MB.
 FIGURES = (
     Figure("round", "s", part=0.3, slack=0.5),
     Figure("cpu", "s", part=0.15, slack=0.05),
     Figure("shoald", "MB", part=0.05),
-    Figure("blocks", "k", part=0.02),
+    Figure("blocks", "k", part=0.05, least=True),
     Figure("keeper", "MB", part=0.05),
     Figure("containerd", "MB", part=0.2),
     Figure("files", slack=2),
@@ -43,11 +44,11 @@ FIGURES = (
     Figure("cgroups"),
     Figure("objects"),
     Figure("stored"),
-    Figure("paths"),
+    Figure("paths", slack=64),
     Figure("node.db", "KB", part=0.1, slack=64),
     Figure("state.db", "KB", part=0.1, slack=64),
     Figure("meta.db", "KB", part=0.1, slack=64),
-    Figure("logs", "KB", slack=256),
+    Figure("logs", "KB", slack=(8 << 20) / 1000),
 )
 _EXACT = [figure.name for figure in FIGURES if figure.is_exact]
 
@@ -58,6 +59,8 @@ _TIME_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_time_wait=3"
 # Counts in the box's own namespace and in each that has a name. Of the rules the words, elements of maps with them.
 _KERNEL = r"""
 each() { sh -c "$1"; for name in $(ls /run/netns); do ip netns exec "$name" sh -c "$1"; done; }
+# What has expired is counted until somebody reads it, or the kernel comes by.
+each 'cat /proc/net/nf_conntrack' >/dev/null 2>&1
 echo paths $(find /run -xdev | wc -l)
 echo netns $(ls /run/netns | wc -l)
 echo links $(each 'ip -o link' | wc -l)
@@ -111,7 +114,7 @@ class Rounds:
         docker("service", "scale", "-d", "web=3")
         self._replicas("3/3")
         docker("service", "update", "-d", "-q", "--env-add", "COLOUR=blue", "web")
-        state = ("service", "inspect", "--format", "{{.UpdateStatus.State}}", "web")
+        state = ("service", "inspect", "--format", "{{with .UpdateStatus}}{{.State}}{{end}}", "web")
         self._until("the update is over", lambda: docker(*state).out == "completed")
         self._replicas("3/3")
         self._ask()

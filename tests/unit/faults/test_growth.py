@@ -6,6 +6,8 @@ from tests.faults.growth import Figure, growing, table, trend
 EXACT = Figure("links")
 LOOSE = Figure("memory", "MB", part=0.1, slack=1)
 
+LEAST = Figure("blocks", part=0.2, least=True)
+
 
 def rows(figure: Figure, values: Sequence[float]) -> list[dict[str, float]]:
     return [{figure.name: value} for value in values]
@@ -28,6 +30,8 @@ def test_the_trend_leaves_out_how_it_began() -> None:
         (LOOSE, [40, 50, 50, 56, 56], []),
         (LOOSE, [40, 50, 51, 54, 57], ["memory: 50 MB early, 57 MB late; 10% and 1 more are allowed"]),
         (LOOSE, [40, 50, 99, 99, 50], []),
+        (LEAST, [9, 9, 10, 30, 20, 20, 20, 20, 30, 12], []),
+        (LEAST, [9, 9, 10, 30, 20, 20, 20, 20, 30, 13], ["blocks: 10 early, 13 late; 20% and 0 more are allowed"]),
     ],
 )
 def test_what_grows(figure: Figure, values: list[float], said: list[str]) -> None:
