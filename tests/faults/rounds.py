@@ -7,7 +7,6 @@ files, threads, what is in the kernel, in containerd, on disk. At the end each f
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -44,7 +43,7 @@ FIGURES = (
     Figure("cgroups"),
     Figure("objects"),
     Figure("stored"),
-    Figure("paths", slack=64),
+    Figure("paths", slack=8),
     Figure("node.db", "KB", part=0.1, slack=64),
     Figure("state.db", "KB", part=0.1, slack=64),
     Figure("meta.db", "KB", part=0.1, slack=64),
@@ -123,10 +122,12 @@ class Rounds:
         self._until("the containers go", lambda: not docker("ps", "-aq").out)
 
     def _ask(self) -> None:
-        url = f"http://{self.machine.address}:80"
+        """A few requests: the first waits, since a task runs before what is in it listens."""
         for _ in range(3):
-            if (status := self.machine.http(url, netns=self.machine.neighbour)) != "200":
-                raise Broken(f"port 80 answers {status}\n{self.machine.shoald.log_end(40)}")
+            self._until("port 80 answers", self._answers)
+
+    def _answers(self) -> bool:
+        return self.machine.http(f"http://{self.machine.address}:80", netns=self.machine.neighbour) == "200"
 
     def _replicas(self, wanted: str) -> None:
         words = ("service", "ls", "--format", "{{.Replicas}}")
@@ -173,7 +174,7 @@ class Rounds:
             **kernel,
             "mounts": len(Path(f"/proc/{shoald}/mountinfo").read_text().splitlines()),
             "cgroups": len([each for each in self.machine.snapshot()["cgroup"] if self._cgroup in each]),
-            "objects": sum(metrics[f"swarm_manager_{kind}_total"] for kind in ("tasks", "services", "networks")),
+            "objects": sum(metrics.get(f"swarm_manager_{kind}_total", 0) for kind in ("tasks", "services", "networks")),
             "stored": self._stored(),
             "paths": kernel["paths"] + sum(len(folders) + len(files) for _, folders, files in os.walk(folder)),
             "node.db": _size(folder.glob("data/node.db*")),
@@ -200,13 +201,14 @@ class Rounds:
                     return pid
         raise Broken(f"no process {pattern}")
 
-    def _metrics(self) -> Counter[str]:
+    def _metrics(self) -> dict[str, float]:
         """Of each metric the sum over its labels."""
-        found: Counter[str] = Counter()
+        found: dict[str, float] = {}
         for line in self.machine.run("curl", "-s", f"http://{METRICS}/metrics").lines:
             if not line.startswith("#"):
-                name, _, value = line.rpartition(" ")
-                found[name.partition("{")[0]] += float(value)  # type: ignore[assignment]
+                series, _, value = line.rpartition(" ")
+                name = series.partition("{")[0]
+                found[name] = found.get(name, 0) + float(value)
         return found
 
     def _kernel(self) -> dict[str, float]:

@@ -67,7 +67,6 @@ class Health:
         :raises FailedPrecondition: it is unhealthy, or has ended before it was healthy.
         """
         while True:
-            changed = self._changed[container_id]
             container = self._records.find(container_id)
             if container is None or container_id not in self._running:
                 raise FailedPrecondition("the container ended before it was healthy")
@@ -76,18 +75,17 @@ class Health:
                 return
             if health is not None and health.status == UNHEALTHY:
                 raise FailedPrecondition("unhealthy container")
-            await changed.wait()
+            await self._changed[container_id].wait()
 
     async def unhealthy(self, container_id: str) -> bool:
         """True once the container is found unhealthy, False once it has ended without."""
         while True:
-            changed = self._changed[container_id]
             container = self._records.find(container_id)
             if container is None or container_id not in self._running:
                 return False
             if container.state.health is not None and container.state.health.status == UNHEALTHY:
                 return True
-            await changed.wait()
+            await self._changed[container_id].wait()
 
     async def _probe_all(self, container_id: str, check: Check) -> None:
         while True:

@@ -55,6 +55,7 @@ class Watch:
 
     def forget(self, ns: str) -> None:
         """Stop listening in a namespace: it is gone, or another has its name."""
+        self._inodes.pop(ns, None)
         for monitor in (self._links.pop(ns, None), self._rules.pop(ns, None)):
             if monitor is not None:
                 del self._by_fd[monitor.fileno()]

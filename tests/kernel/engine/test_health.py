@@ -50,6 +50,7 @@ async def _changes() -> None:
         assert _health(node, key).status == "healthy"  # its last state, as under Docker
         with pytest.raises(FailedPrecondition):
             await node.health.healthy(key)
+        assert not node.health._changed, "who asks of one that has ended leaves nothing behind"
         assert node.execs.execs_of(key) == []
 
 

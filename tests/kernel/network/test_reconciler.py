@@ -667,3 +667,16 @@ def test_tasks_come_and_go_one_by_one() -> None:
             assert set(links(OVERLAY)) == {"lo", "br0", "vxlan0", "veth0"}
 
     asyncio.run(go())
+
+
+def test_of_namespaces_that_are_gone_nothing_is_kept() -> None:
+    async def go() -> None:
+        async with reconciled(empty_node()) as reconciler:
+            watch, handles = reconciler._watch, reconciler._handles
+            kept = [len(each) for each in (watch._links, watch._rules, watch._by_fd, watch._inodes, handles._inodes)]
+            await reconciler.apply(lab_node(), all_parts(lab_node()))
+            await reconciler.apply(empty_node(), all_parts(lab_node()))
+            now = [len(each) for each in (watch._links, watch._rules, watch._by_fd, watch._inodes, handles._inodes)]
+            assert now == kept
+
+    asyncio.run(go())

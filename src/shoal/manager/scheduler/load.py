@@ -1,11 +1,14 @@
 """What a node has and what is on it, kept up to date task by task."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from typing import TypeVar
 
 from shoal.objects.node import Node
 from shoal.objects.service import Resources
 from shoal.objects.task import Task
+
+K = TypeVar("K", bound=Hashable)
 
 
 class NodeLoad:
@@ -57,8 +60,12 @@ class NodeLoad:
         reserved = (task.spec.resources.reservations if task.spec.resources else None) or Resources()
         self._cpus += sign * (reserved.nano_cpus or 0)
         self._memory += sign * (reserved.memory_bytes or 0)
-        self._services[task.service_id or ""] += sign
+        _add(self._services, task.service_id or "", sign)
         for key in self.ports_of(task):
-            self.host_ports[key] += sign
-            if not self.host_ports[key]:
-                del self.host_ports[key]
+            _add(self.host_ports, key, sign)
+
+
+def _add(counter: Counter[K], key: K, sign: int) -> None:
+    counter[key] += sign
+    if not counter[key]:
+        del counter[key]
