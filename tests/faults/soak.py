@@ -4,18 +4,24 @@ Each property has a machine of its own, and one line at the end. The status is 1
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from tests.e2e.harness import Machine
 from tests.faults import rounds
 from tests.faults.cycles import Broken
+from tools.box import BoxError
+from tools.engine import EngineError
 
 # Given the machine, with an engine and nothing in it but images, it gives its line, or raises Broken.
 Property = Callable[[Machine], str]
+
+_FAILURES = (Broken, AssertionError, EngineError, BoxError, subprocess.TimeoutExpired)
 
 
 def check(name: str, holds: Property) -> tuple[bool, str]:
@@ -24,8 +30,9 @@ def check(name: str, holds: Property) -> tuple[bool, str]:
     try:
         machine.start()
         line = holds(machine)
-    except (Broken, AssertionError) as error:
-        machine.stop()
+    except _FAILURES as error:
+        with suppress(*_FAILURES):
+            machine.stop()
         return False, f"{name}: broken: {error}"
     except BaseException:
         machine.stop()
