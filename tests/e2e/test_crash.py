@@ -14,9 +14,9 @@ SEED = int(os.environ.get("SHOAL_SEED", "7"))
 
 @pytest.mark.timeout(600)
 def test_shoald_is_killed_thirty_times(machine: Machine) -> None:
-    assert crashes(machine, rounds=30, seed=SEED).startswith("crash: ")
+    assert crashes(machine, rounds=30, seed=SEED).startswith("shoald was killed")
 
 
 @pytest.mark.timeout(600)
 def test_what_it_leans_on_is_killed(machine: Machine) -> None:
-    assert killings(machine, lives=4, seed=SEED).startswith("killings: ")
+    assert "all came back" in killings(machine, lives=4, seed=SEED)

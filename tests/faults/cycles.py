@@ -292,7 +292,7 @@ def crashes(machine: Machine, *, rounds: int, seed: int) -> str:
     cycles.disarm()
     by_class = ", ".join(f"{kind} {number}" for kind, number in sorted(cycles.crashes.items()))
     return (
-        f"crash: shoald was killed {sum(cycles.crashes.values())} times in {lives} lives ({by_class}; seed {seed}): "
+        f"shoald was killed {sum(cycles.crashes.values())} times in {lives} lives ({by_class}; seed {seed}): "
         f"each came out as an undisturbed one, nothing was left behind"
     )
 
@@ -331,4 +331,4 @@ def killings(machine: Machine, *, lives: int, seed: int) -> str:
         cycles.down()
         cycles.check_down()
     by_victim = ", ".join(f"{victim} {number}" for victim, number in sorted(killed.items()))
-    return f"killings: {by_victim} in {lives} lives (seed {seed}): all came back, nothing was left behind"
+    return f"{by_victim} killed in {lives} lives (seed {seed}): all came back, nothing was left behind"

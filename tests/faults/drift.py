@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e.harness import Machine, pids
+from tests.faults.cycles import Broken
 
 # What firewall scripts and a boot's sysctl.d leave behind.
 SYSCTLS = """net.ipv4.ip_forward = 0
@@ -15,10 +16,6 @@ net.ipv4.conf.docker0.route_localnet = 0
 net.ipv4.conf.docker_gwbridge.route_localnet = 0
 net.ipv4.conf.docker_gwbridge.send_redirects = 1
 """
-
-
-class NotMended(Exception):
-    """Something was not as before in time; the text says what."""
 
 
 def damages(machine: Machine, folder: Path) -> Iterator[tuple[str, list[str]]]:
@@ -46,11 +43,12 @@ def damages(machine: Machine, folder: Path) -> Iterator[tuple[str, list[str]]]:
     )
 
 
-def drift(machine: Machine, folder: Path, *, seconds: float) -> str:
-    """Make a service, damage its network in each way, and say how long the slowest took to be mended.
+def drift(machine: Machine, *, seconds: float) -> str:
+    """Make a swarm with a service, damage its network in each way, and say how long the slowest took to be mended.
 
-    Raises NotMended for what takes longer than ``seconds``, or what a container or a stranger has noticed.
+    Raises Broken for what takes longer than ``seconds``, or what a container or a stranger has noticed.
     """
+    machine.docker("swarm", "init")
     machine.docker("network", "create", "-d", "overlay", "net")
     machine.docker(
         *("service", "create", "-q", "-d", "--name", "web", "--network", "net"),
@@ -62,29 +60,29 @@ def drift(machine: Machine, folder: Path, *, seconds: float) -> str:
     times: list[float] = []
     try:
         before, running = picture(machine), pids(machine)
-        for what, commands in damages(machine, folder):
+        for what, commands in damages(machine, machine.folder):
             for command in commands:
                 if (ran := machine.run("sh", "-c", command)).status:
-                    raise NotMended(f"{command}: {ran.text}")
+                    raise Broken(f"{command}: {ran.text}")
             times.append(_mended(machine, before, what, seconds))
             answers = [machine.http(f"http://{machine.address}", netns=machine.neighbour) for _ in range(2)]
             asked = machine.docker("exec", first, "busybox", "wget", "-q", "-O", "-", "http://web")
             if answers != ["200", "200"] or "nginx" not in asked.out:
-                raise NotMended(f"{what}: the mesh answers {answers}, the VIP {asked.text}")
+                raise Broken(f"{what}: the mesh answers {answers}, the VIP {asked.text}")
         if pids(machine) != running:
-            raise NotMended("containers were restarted")
+            raise Broken("containers were restarted")
         if "stranger" not in machine.links():
-            raise NotMended("a stranger's bridge is gone")
+            raise Broken("a stranger's bridge is gone")
     finally:
         machine.run("ip", "link", "del", "stranger")
-    return f"drift: {len(times)} of {len(times)} mended, slowest {max(times):.1f} s, no container restarted"
+    return f"{len(times)} of {len(times)} mended, slowest {max(times):.1f} s, no container restarted"
 
 
 def _mended(machine: Machine, before: set[str], what: str, seconds: float) -> float:
     began = time.monotonic()
     while (now := picture(machine)) != before:
         if time.monotonic() > began + seconds:
-            raise NotMended(f"{what}: missing {sorted(before - now)}, not wanted {sorted(now - before)}")
+            raise Broken(f"{what}: missing {sorted(before - now)}, not wanted {sorted(now - before)}")
     return time.monotonic() - began
 
 

@@ -4,6 +4,7 @@ Each property has a machine of its own, and one line at the end. The status is 1
 """
 
 import argparse
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from tests.e2e.harness import Machine
 from tests.faults import rounds
-from tests.faults.cycles import Broken
+from tests.faults.cycles import Broken, crashes, killings
+from tests.faults.drift import drift
 from tools.box import BoxError
 from tools.engine import EngineError
 
@@ -46,9 +48,16 @@ def main(arguments: Sequence[str]) -> int:
     """Run the properties that are named, or all."""
     parser = argparse.ArgumentParser(prog="soak", description="Run for long, and look at what does not hold.")
     parser.add_argument("--rounds", type=int, default=500, help="rounds of a service's life (default 500)")
+    parser.add_argument("--crashes", type=int, default=200, help="deaths of shoald (default 200)")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="where it dies")
     parser.add_argument("property", nargs="*", help="what to run (default all)")
     options = parser.parse_args(arguments)
-    properties: dict[str, Property] = {"rounds": partial(rounds.run, rounds=options.rounds)}
+    properties: dict[str, Property] = {
+        "drift": partial(drift, seconds=2.0),
+        "crash": partial(crashes, rounds=options.crashes, seed=options.seed),
+        "killings": partial(killings, lives=options.crashes // 5, seed=options.seed),
+        "rounds": partial(rounds.run, rounds=options.rounds),
+    }
     if unknown := set(options.property) - set(properties):
         parser.error(f"no property {', '.join(sorted(unknown))}; there are {', '.join(properties)}")
     seen = [check(name, properties[name]) for name in options.property or properties]
