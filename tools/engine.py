@@ -6,6 +6,7 @@ own. Everything that it writes is in the one folder it is given, which is as emp
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,14 @@ class Shoald:
         assert self._process is not None
         os.kill(self.pid, signal.SIGKILL)
         self._process.wait()
+
+    def forget(self) -> None:
+        """Its namespaces have ended with all that ran in them: remove what a boot would take away too."""
+        assert self._process is not None
+        self._process.wait()
+        self.remove_cgroups()
+        shutil.rmtree(self.folder / "run", ignore_errors=True)
+        self.socket.unlink(missing_ok=True)
 
     def remove_cgroups(self) -> None:
         """What containers leave that ended with their namespaces: their cgroups, under this daemon's own parent."""

@@ -88,6 +88,13 @@ class Machine:
             self.shoald.remove_cgroups()
             shutil.rmtree(self.folder, ignore_errors=True)
 
+    def reboot(self) -> None:
+        """Cut the power, and have the machine come up again: of all there was, only the data root is left."""
+        self.box.stop()
+        self.shoald.forget()
+        self.box.start()
+        self.shoald.start()
+
     def reset(self) -> None:
         """Take away the swarm, containers, networks and volumes that a test has made."""
         left = self.docker("swarm", "leave", "--force", check=False)

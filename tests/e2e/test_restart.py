@@ -1,31 +1,139 @@
-"""shoald dies, or is started again: what runs goes on."""
+"""shoald, what it leans on, or the machine dies, or is started again: what runs goes on, and nothing is lost."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from tests.e2e.harness import Machine, eventually, pids
+from tests.e2e.harness import Machine, eventually
+from tests.e2e.load import load
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e]
 
 
-@pytest.mark.parametrize("end", ["kill", "stop"])
-def test_containers_keep_running_and_the_mesh_keeps_answering(swarm: Machine, end: str) -> None:
-    swarm.docker("service", "create", "-q", "-d", "--name", "web", "--replicas", "2", "--publish", "80:80", "nginx")
-    swarm.running("web", "2/2")
+def lives(machine: Machine) -> dict[str, Any]:
+    """What tells the running containers from others in their place: process, start, restarts, addresses."""
+    ids = machine.docker("ps", "-q", "--no-trunc").lines
+    return {
+        found["Name"]: (
+            found["State"]["Pid"],
+            found["State"]["StartedAt"],
+            found["RestartCount"],
+            {name: network["IPAddress"] for name, network in found["NetworkSettings"]["Networks"].items()},
+        )
+        for found in machine.docker("inspect", *ids).json()
+    }
+
+
+def tasks(machine: Machine, service: str) -> list[str]:
+    """All that the service ever had, by slot: id, wanted state, observed state, error."""
+    form = "{{.Name}} {{.ID}} {{.DesiredState}} {{.CurrentState}} {{.Error}}"
+    lines = machine.docker("service", "ps", "--no-trunc", "--format", form, service).lines
+    return sorted(re.sub(r" (less than|about|\d+) .*ago", "", line) for line in lines)
+
+
+def vips(machine: Machine, service: str) -> list[str]:
+    found = machine.inspect(service)["Endpoint"]["VirtualIPs"]
+    return [vip["Addr"].partition("/")[0] for vip in found]
+
+
+@pytest.fixture
+def busy(swarm: Machine) -> Machine:
+    """Two tasks behind the mesh and a VIP, one that asks them, and a plain container with a port."""
+    swarm.docker("network", "create", "-d", "overlay", "--attachable", "over")
+    web = ("--name", "web", "--network", "over", "--replicas", "2", "--publish", "80:80", "nginx")
+    swarm.docker("service", "create", "-q", "-d", *web)
+    swarm.docker("service", "create", "-q", "-d", "--name", "asker", "--network", "over", "busybox", "sleep", "9999")
     swarm.docker("run", "-d", "--name", "plain", "-p", "8080:80", "nginx")
-    before = pids(swarm)
-    assert len(before) == 3
-    getattr(swarm.shoald, end)()
-    for port in (80, 8080):
-        assert swarm.http(f"http://{swarm.address}:{port}", netns=swarm.neighbour) == "200", "without shoald"
-    swarm.shoald.start()
     swarm.running("web", "2/2")
-    assert pids(swarm) == before
-    for port in (80, 8080):
-        assert swarm.http(f"http://{swarm.address}:{port}", netns=swarm.neighbour) == "200", "with the next one"
-    assert swarm.docker("exec", "plain", "echo", "hello").out == "hello"
-    swarm.docker("service", "scale", "-d", "web=3")
-    swarm.running("web", "3/3")
-    names = {row.split()[0] for row in swarm.docker("service", "ls").lines[1:]}
-    assert len(names) == 1
+    swarm.running("asker", "1/1")
+    return swarm
+
+
+def kill_shoald(machine: Machine) -> None:
+    machine.shoald.kill()
+    machine.run("sleep", "0.5")
+    machine.shoald.start()
+
+
+def stop_shoald(machine: Machine) -> None:
+    assert machine.shoald.stop() == 0
+    machine.run("sleep", "0.5")
+    machine.shoald.start()
+
+
+def kill_neighbour(machine: Machine, pid_file: str) -> None:
+    """Kill one of the processes that shoald looks after; returns when there is another."""
+    file = machine.shoald.folder / "run" / pid_file
+    pid = file.read_text().strip()
+    assert machine.run("kill", "-9", pid).status == 0
+    eventually(lambda: file.read_text().strip() not in ("", pid), seconds=30)
+
+
+def kill_containerd(machine: Machine) -> None:
+    kill_neighbour(machine, "containerd/containerd.pid")
+
+
+def kill_keeper(machine: Machine) -> None:
+    kill_neighbour(machine, "keeper.pid")
+
+
+@pytest.mark.parametrize("die", [kill_shoald, stop_shoald, kill_containerd, kill_keeper])
+def test_nothing_is_touched_and_no_request_lost(busy: Machine, die: Callable[[Machine], None]) -> None:
+    before, web = lives(busy), tasks(busy, "web")
+    assert len(before) == 4
+    [asker] = [name for name in busy.namespaces() if name.startswith("asker.")]
+    mesh, plain = f"http://{busy.address}:80", f"http://{busy.address}:8080"
+    vip = f"http://{vips(busy, 'web')[-1]}"
+    with (
+        load(busy.spawn, mesh, plain, netns=busy.neighbour) as outside,
+        load(busy.spawn, vip, "dns:web", "dns:tasks.web", netns=asker) as inside,
+    ):
+        die(busy)
+        assert tasks(busy, "web") == web
+        # What follows a start, or the way back of the other, belongs to it.
+        busy.run("sleep", "1")
+    outside.assert_nothing_lost(least=50)
+    inside.assert_nothing_lost(least=20)
+    assert lives(busy) == before
+    assert tasks(busy, "web") == web
+    assert busy.docker("exec", "plain", "echo", "hello").out == "hello"
+    assert busy.docker("run", "--rm", "busybox", "echo", "hello").out == "hello"
+    busy.docker("stop", "-t", "5", "plain")
+    assert busy.inspect("plain")["State"]["ExitCode"] == 0
+    busy.docker("service", "scale", "-d", "web=3")
+    busy.running("web", "3/3")
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_clients_that_come_back_miss_no_line_and_no_event(machine: Machine, end: str) -> None:
+    numbers = "n=0; while usleep 20000; do echo $((n+=1)); done"
+    machine.docker("run", "-d", "--name", "talker", "busybox", "sh", "-c", numbers)
+    eventually(lambda: len(machine.docker("logs", "talker").lines) > 2)
+    since = machine.inspect("talker")["Created"]
+    logs = machine.spawn("docker", "logs", "-f", "-t", "talker", stdout=subprocess.PIPE)
+    words = ("events", "--format", "{{.TimeNano}} {{.Action}} {{.Actor.Attributes.name}}", "--filter", "type=container")
+    events = machine.spawn("docker", *words, "--since", since, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    machine.docker("run", "-d", "--name", "brief", "busybox", "sh", "-c", "sleep 1; exit 7")
+    assert logs.stdout is not None and logs.stdout.readline().endswith(" 1\n")
+    getattr(machine.shoald, end)()
+    lines, told = logs.communicate()[0].splitlines(), events.communicate()[0].splitlines()
+    machine.run("sleep", "1.2")
+    machine.shoald.start()
+    assert machine.inspect("brief")["State"]["ExitCode"] == 7
+    # Each goes on after what it has seen last.
+    again = machine.docker("logs", "-t", "--since", lines[-1].split()[0], "talker").lines
+    seen = [int(line.split()[1]) for line in dict.fromkeys([*lines, *again])]
+    assert seen == list(range(2, len(seen) + 2)) and len(again) > 10
+    now = machine.run("date", "+%s.%N").out
+    last = re.sub(r"(\d{9}) .*", r".\1", told[-1])
+    more = machine.docker(*words, "--since", last, "--until", now).lines
+    happened = [line.split(" ", 1)[1] for line in dict.fromkeys([*told, *more])]
+    assert happened == ["create talker", "start talker", "create brief", "start brief", "die brief"]
+    # Nor does a client that was not there at all.
+    whole = machine.docker(*words, "--since", since, "--until", now).lines
+    assert [line.split(" ", 1)[1] for line in whole] == happened
 
 
 def test_what_is_written_meanwhile_is_in_the_logs(machine: Machine) -> None:
@@ -41,13 +149,31 @@ def test_what_is_written_meanwhile_is_in_the_logs(machine: Machine) -> None:
     eventually(lambda: len(machine.docker("logs", "talker").lines) > len(lines))
 
 
-def test_an_exit_without_shoald_is_known_afterwards(machine: Machine) -> None:
-    machine.docker("run", "-d", "--name", "brief", "busybox", "sh", "-c", "sleep 1; exit 7")
+@pytest.mark.parametrize("with_containerd", [False, True])
+def test_an_exit_without_shoald_is_known_afterwards(machine: Machine, with_containerd: bool) -> None:
+    machine.docker("run", "-d", "--name", "brief", "busybox", "sh", "-c", "sleep 1; echo last; exit 7")
     machine.shoald.kill()
+    if with_containerd:
+        machine.run("kill", "-9", (machine.shoald.folder / "run/containerd/containerd.pid").read_text().strip())
     machine.run("sleep", "1.5")
     machine.shoald.start()
     state = eventually(lambda: (s := machine.inspect("brief")["State"])["Status"] == "exited" and s)
     assert state["ExitCode"] == 7
+    assert machine.docker("logs", "brief").out == "last"
+
+
+def test_a_task_that_ends_without_shoald_is_replaced_afterwards(swarm: Machine) -> None:
+    swarm.docker("service", "create", "-q", "-d", "--name", "web", "--restart-delay", "0s", "--replicas", "2", "nginx")
+    swarm.running("web", "2/2")
+    [first, second] = swarm.containers("web")
+    pid = swarm.inspect(first)["State"]["Pid"]
+    swarm.shoald.kill()
+    swarm.run("kill", "-9", str(pid))
+    swarm.shoald.start()
+    failed = eventually(lambda: [line for line in tasks(swarm, "web") if " Failed " in line])
+    assert len(failed) == 1 and "task: non-zero exit (137)" in failed[0]
+    swarm.running("web", "2/2")
+    assert second in swarm.containers("web") and first not in swarm.containers("web")
 
 
 def test_a_restart_policy_holds_across_a_restart(machine: Machine) -> None:

@@ -116,7 +116,8 @@ async def build_engine(
     owner = owner_of(config)
     reconciler = Reconciler(owner=owner)
     networks = NodeNetworks(reconciler=reconciler, owner=owner, mtu=config.mtu or 1500)
-    events, records, resolver = Events(clock), Records(db), HostResolver(dns=config.dns)
+    events = await asyncio.to_thread(Events, clock, path=config.exec_root / "events.jsonl")
+    records, resolver = Records(db), HostResolver(dns=config.dns)
     discovery = Discovery(keeper=keeper.client, resolver=resolver)
     local_networks = LocalNetworks(
         db=db,

@@ -4,11 +4,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 
 from shoal.aio.broadcast import Broadcast, Subscription
 from shoal.aio.clock import Clock
+from shoal.engine.journal import Journal
 from shoal.objects.container import Container
 from shoal.objects.events import Actor, EventMessage
 
@@ -16,11 +18,13 @@ _KEPT = 256
 
 
 class Events:
-    """The node's event stream (Engine API, ``/events``)."""
+    """The node's event stream (Engine API, ``/events``). With ``path``, what happened before a restart of shoald is
+    remembered too (:mod:`shoal.engine.journal`)."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, path: Path | None = None) -> None:
         self._clock = clock
-        self._recent: deque[EventMessage] = deque(maxlen=_KEPT)
+        self._journal = Journal(path, kept=_KEPT) if path is not None else None
+        self._recent: deque[EventMessage] = deque(self._journal.last if self._journal else (), maxlen=_KEPT)
         self._live: Broadcast[EventMessage] = Broadcast(limit=10_000)
 
     def emit(
@@ -39,6 +43,8 @@ class Events:
         if kind == "container":
             event = msgspec.structs.replace(event, status=action, id=actor_id, from_=attributes.get("image"))
         self._recent.append(event)
+        if self._journal is not None:
+            self._journal.write(event)
         self._live.send(event)
 
     def of_container(self, action: str, container: Container, **more: str) -> None:
