@@ -25,7 +25,8 @@ _SYSTEMD_FIRST: Final = 3
 # As many as the kernel allows (net.core.somaxconn), as in Go: where it is full, a unix socket refuses at once.
 _BACKLOG: Final = 4096
 _GROUP: Final = "docker"
-_SHUTDOWN_SECONDS: Final = 2.0
+# aiohttp waits so long twice: for the answers, and for those to end that it has told to.
+_SHUTDOWN_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,9 @@ class NodeDaemon:
 
     async def stop(self) -> None:
         """End in order. Containers that run, and the networks of a swarm, stay; where there are none, nothing does."""
+        if self._node is not None:
+            # Whoever listens would be waited for; what happens from now on is there when they come back.
+            self._node.engine.events.close()
         for server in (self._server, self._metrics):
             if server is not None:
                 await server.stop()
@@ -214,7 +217,6 @@ class NodeDaemon:
         if (node := self._node) is None:
             return
         engine = node.engine
-        engine.events.close()
         await engine.health.stop()
         await engine.execs.stop_watching()
         await engine.lifecycle.stop_watching()

@@ -1,7 +1,7 @@
 """One connection to containerd, and the namespace in it that everything of ours lives in."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Coroutine
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import grpc
@@ -19,8 +19,11 @@ T = TypeVar("T")
 
 NAMESPACE = "shoal"
 HANG_UP_SECONDS = 5.0
-# A containerd that died is back within a second or two: what is to be asked of it meanwhile waits.
-_AWAY_SECONDS, _AGAIN_SECONDS = 8.0, 0.05
+# How long a call waits for a containerd that is away: one that died is back within a second.
+AWAY_SECONDS = 5.0
+_AWAY_PAUSE = 0.02
+# What gRPC says of a call for which there was no connection: no server has seen it, so it may be made again.
+_NEVER_SENT = "failed to connect to all addresses"
 
 _VERSION = Unary("containerd.services.version.v1.Version/Version", Empty, VersionResponse)
 _PLUGINS = Unary("containerd.services.introspection.v1.Introspection/Plugins", PluginsRequest, PluginsResponse)
@@ -39,14 +42,18 @@ class Containerd:
     """A connection; made inside the event loop that uses it, closed by :meth:`close`.
 
     Every call raises the kinds of ``shoal.errors`` with containerd's own text; Unavailable when nobody answers on the
-    socket. The connection mends itself: a later call finds a containerd that came back.
+    socket for ``away`` seconds, or containerd dies over it. The connection mends itself: a later call finds a
+    containerd that came back.
     """
 
-    def __init__(self, socket: str, *, namespace: str = NAMESPACE, owner: str = "shoal") -> None:
+    def __init__(
+        self, socket: str, *, namespace: str = NAMESPACE, owner: str = "shoal", away: float = AWAY_SECONDS
+    ) -> None:
         self.socket = socket
         self.namespace = namespace
         # Which shoald it is, of several that may share a containerd.
         self.owner = owner
+        self._away = away
         self._channel = grpc.aio.insecure_channel(f"unix://{socket}", options=_OPTIONS)
 
     async def close(self) -> None:
@@ -62,7 +69,8 @@ class Containerd:
         timeout: float | None = None,
         patient: bool = False,
     ) -> Resp:
-        """Ask, and return the answer. What it makes is held by ``lease``. ``timeout`` in seconds, none by default.
+        """Ask, and return the answer. What it makes is held by ``lease``. ``timeout`` in seconds, none by default; with
+        one, a containerd that is away is not waited for.
 
         A call goes to its end even if the caller is cancelled, who has to wait for it: a task whose making is called
         off halfway leaves mounts behind that containerd knows nothing of. A ``patient`` one, a question that may be
@@ -75,14 +83,13 @@ class Containerd:
         )
 
         async def outcome() -> Resp | grpc.aio.AioRpcError:
-            until = asyncio.get_running_loop().time() + _AWAY_SECONDS
+            retry = self._retries(0 if timeout is not None else self._away)
             while True:
                 try:
                     return await stub(request, metadata=self._metadata(lease), timeout=timeout, wait_for_ready=patient)
                 except grpc.aio.AioRpcError as error:
-                    if not _was_never_asked(error) or asyncio.get_running_loop().time() > until:
+                    if not await retry(error):
                         return error
-                await asyncio.sleep(_AGAIN_SECONDS)
 
         answer = await (outcome() if patient else _finished(outcome(), name=method.path))
         if isinstance(answer, grpc.aio.AioRpcError):
@@ -96,14 +103,18 @@ class Containerd:
             request_serializer=method.request.SerializeToString,
             response_deserializer=method.response.FromString,
         )
-        call = stub(request, metadata=self._metadata(""), wait_for_ready=patient)
-        try:
-            async for answer in call:
-                yield answer
-        except grpc.aio.AioRpcError as error:
-            raise translated(error) from error
-        finally:
-            call.cancel()
+        retry = self._retries(self._away)
+        while True:
+            call = stub(request, metadata=self._metadata(""), wait_for_ready=patient)
+            try:
+                async for answer in call:
+                    yield answer
+                return
+            except grpc.aio.AioRpcError as error:
+                if not await retry(error):
+                    raise translated(error) from error
+            finally:
+                call.cancel()
 
     async def converse(
         self, method: Duplex[Req, Resp], requests: AsyncIterable[Req], *, lease: str = ""
@@ -139,6 +150,19 @@ class Containerd:
         works = any(plugin.init_err.code == 0 for plugin in answer.plugins)
         return "overlayfs" if works else "native"
 
+    def _retries(self, seconds: float) -> Callable[[grpc.aio.AioRpcError], Awaitable[bool]]:
+        """Whether a call that ended so is to be made again, told after a pause; for that many seconds from now."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+
+        async def retry(error: grpc.aio.AioRpcError) -> bool:
+            if _NEVER_SENT not in (error.details() or "") or loop.time() > deadline:
+                return False
+            await asyncio.sleep(_AWAY_PAUSE)
+            return True
+
+        return retry
+
     def _metadata(self, lease: str) -> tuple[tuple[str, str], ...]:
         namespace = ("containerd-namespace", self.namespace)
         return (namespace, ("containerd-lease", lease)) if lease else (namespace,)
@@ -167,8 +191,3 @@ async def _finished(work: Coroutine[Any, Any, T], *, name: str) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
-
-
-def _was_never_asked(error: grpc.aio.AioRpcError) -> bool:
-    """Whether there was no connection to send the request on, so that it can be sent again whatever it is."""
-    return error.code() is grpc.StatusCode.UNAVAILABLE and "failed to connect" in (error.details() or "")
