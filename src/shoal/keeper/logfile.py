@@ -57,7 +57,11 @@ async def read_log(path: Path, query: LogQuery = LogQuery()) -> AsyncIterator[Lo
     """The entries that are there now, oldest first; none if there is no log. What is no entry is passed over."""
     with _Reader(path) as reader:
         await reader.start(query.tail)
+        left = query.tail
         async for line in reader.lines(query):
+            # What is written meanwhile does not make more of them.
+            if left is not None and (left := left - 1) < 0:
+                return
             yield line
 
 

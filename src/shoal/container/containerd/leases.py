@@ -23,6 +23,7 @@ LIFETIME = timedelta(hours=24)
 """What a killed shoald leaves behind is collected after this long, if it never starts again."""
 
 _OWNER = "shoal.owner"
+_END_SECONDS = 10.0
 
 
 @asynccontextmanager
@@ -36,9 +37,10 @@ async def lease(containerd: Containerd, *, clock: Clock, lifetime: timedelta = L
         yield lease_id
     finally:
         try:
-            await containerd.call(_DELETE, pb.DeleteRequest(id=lease_id), timeout=5.0)
+            # Patient: a containerd that died in the middle of what this was for is back soon.
+            await containerd.call(_DELETE, pb.DeleteRequest(id=lease_id), timeout=_END_SECONDS, patient=True)
         except (NotFound, Unavailable):
-            pass  # it ends by itself
+            pass  # it ends at the next start, or by itself
 
 
 async def end_leftover(containerd: Containerd) -> None:

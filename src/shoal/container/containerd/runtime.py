@@ -49,6 +49,8 @@ _WAIT = Unary(f"{_TASKS}/Wait", pb.WaitRequest, pb.WaitResponse)
 
 _SHIM = "io.containerd.runc.v2"
 _SIGKILL = 9
+# Before each further try to delete a task whose shim has died, in seconds.
+_AWAY_PAUSES = (0.1, 0.3, 0.6, 1.0, 2.0, 0.0)
 
 _STATUS = {
     task_pb2.CREATED: ProcessStatus.CREATED,
@@ -143,17 +145,25 @@ class ContainerdRuntime:
                 await self._clock.sleep(0.05)
 
     async def delete_task(self, container_id: str, exec_id: str = "") -> ExitStatus | None:
-        try:
-            if exec_id:
-                process = pb.DeleteProcessRequest(container_id=container_id, exec_id=exec_id)
-                answer = await self._containerd.call(_DELETE_PROCESS, process)
+        for pause in _AWAY_PAUSES:
+            try:
+                if exec_id:
+                    process = pb.DeleteProcessRequest(container_id=container_id, exec_id=exec_id)
+                    answer = await self._containerd.call(_DELETE_PROCESS, process)
+                else:
+                    answer = await self._containerd.call(_DELETE_TASK, pb.DeleteTaskRequest(container_id=container_id))
+            except NotFound:
+                if not exec_id:
+                    await asyncio.to_thread(self._clear_leftover, container_id)
+                return None
+            except Unavailable:
+                # The shim or containerd has died over it: the one is forgotten in a moment, the other back.
+                if not pause:
+                    raise
+                await self._clock.sleep(pause)
             else:
-                answer = await self._containerd.call(_DELETE_TASK, pb.DeleteTaskRequest(container_id=container_id))
-        except NotFound:
-            if not exec_id:
-                await asyncio.to_thread(self._clear_leftover, container_id)
-            return None
-        return ExitStatus(answer.exit_status, moment(answer.exited_at))
+                return ExitStatus(answer.exit_status, moment(answer.exited_at))
+        raise AssertionError
 
     def _clear_leftover(self, container_id: str) -> None:
         """What containerd has forgotten is in the way of the next task all the same."""
