@@ -226,7 +226,8 @@ def test_a_swarm_and_its_services(client: Any, machine: Machine) -> None:
     assert service.update(env=["A=b"], mode=ServiceMode("replicated", replicas=1))
     service.reload()
     assert service.attrs["Spec"]["TaskTemplate"]["ContainerSpec"]["Env"] == ["A=b"]
-    eventually(lambda: (service.reload(), service.attrs["UpdateStatus"]["State"])[1] == "completed")
+    # It begins a moment after the answer.
+    eventually(lambda: (service.reload(), service.attrs.get("UpdateStatus", {}).get("State"))[1] == "completed")
     assert service.force_update()
     plain = client.containers.run("busybox", "sleep 1000", detach=True, network="inner")
     assert eventually(lambda: b"Welcome" in plain.exec_run("wget -qO- http://web").output)

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.e2e.harness import IMAGES, Machine, eventually
+from tests.e2e.harness import IMAGES, Machine, eventually, pids
 from tests.e2e.test_images import push, serve
-from tests.e2e.test_restart import pids
 from tools import images
 from tools.engine import EngineError
 
