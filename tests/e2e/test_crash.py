@@ -1,4 +1,4 @@
-"""shoald, and what it leans on, is killed in the middle of everything: each life comes out as an undisturbed one."""
+"""shoald is killed in the middle of everything: each life comes out as an undisturbed one. `make soak` has more."""
 
 import os
 import tempfile
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.harness import Machine
-from tests.faults.cycles import crashes, killings
+from tests.faults.cycles import crashes
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e]
 
 # Another one each time would find more, and say nothing of whose change it was: `make soak` has them.
 SEED = int(os.environ.get("SHOAL_SEED", "7"))
+ROUNDS = int(os.environ.get("SHOAL_CRASHES", "10"))
 
 
 @pytest.fixture
@@ -28,10 +29,5 @@ def own() -> Iterator[Machine]:
 
 
 @pytest.mark.timeout(600)
-def test_shoald_is_killed_thirty_times(own: Machine) -> None:
-    assert crashes(own, rounds=30, seed=SEED).startswith("shoald was killed")
-
-
-@pytest.mark.timeout(600)
-def test_what_it_leans_on_is_killed(own: Machine) -> None:
-    assert "all came back" in killings(own, lives=4, seed=SEED)
+def test_shoald_is_killed_again_and_again(own: Machine) -> None:
+    assert crashes(own, rounds=ROUNDS, seed=SEED).startswith("shoald was killed")
