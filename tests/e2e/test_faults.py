@@ -213,9 +213,10 @@ def cgroup(machine: Cramped, controller: str, **limits: str) -> Iterator[None]:
     folder = base / controller / f"{machine.folder.name}-fault"
     folder.mkdir()
     try:
-        (folder / "cgroup.procs").write_text(str(machine.shoald.pid))
+        # First the limits: one that is below what is in use already cannot be set.
         for name, value in limits.items():
             (folder / name.replace("_", ".", 1)).write_text(value)
+        (folder / "cgroup.procs").write_text(str(machine.shoald.pid))
         yield
     finally:
         for pid in (folder / "cgroup.procs").read_text().split():
