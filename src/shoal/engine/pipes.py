@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
+import uvloop
+
 _CHUNK = 256 << 10
 
 
@@ -18,7 +20,7 @@ async def reading(produce: Callable[[IO[bytes]], None]) -> AsyncIterator[bytes]:
     work = _Work(lambda: _produce(produce, write_end))
     reader = asyncio.StreamReader(limit=_CHUNK)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", buffering=0)
+        lambda: asyncio.StreamReaderProtocol(reader), _handed_over(read_end, "rb")
     )
     try:
         while data := await reader.read(_CHUNK):
@@ -34,9 +36,7 @@ async def writing(body: AsyncIterator[bytes], consume: Callable[[IO[bytes]], Non
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
     work = _Work(lambda: _consume(consume, read_end))
     loop = asyncio.get_running_loop()
-    transport, protocol = await loop.connect_write_pipe(
-        asyncio.streams.FlowControlMixin, os.fdopen(write_end, "wb", buffering=0)
-    )
+    transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, _handed_over(write_end, "wb"))
     writer = asyncio.StreamWriter(transport, protocol, None, loop)
     try:
         async for data in body:
@@ -50,6 +50,13 @@ async def writing(body: AsyncIterator[bytes], consume: Callable[[IO[bytes]], Non
         transport.close()
         await work.ended()
     work.check()
+
+
+def _handed_over(fd: int, mode: str) -> IO[bytes]:
+    """One end as the loop wants it, which closes it. uvloop closes the descriptor itself, and then the file: by then
+    another thread may have been given its number."""
+    closes_itself = isinstance(asyncio.get_running_loop(), uvloop.Loop)
+    return os.fdopen(fd, mode, buffering=0, closefd=not closes_itself)
 
 
 class _Work:
