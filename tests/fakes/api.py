@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 from aiohttp import ClientSession, UnixConnector, web
 from tests.fakes.clock import FakeClock
 
+from shoal.aio.clock import SystemClock
 from shoal.api.app import build_app
 from shoal.api.backends import Controls, SwarmLogLine
 from shoal.api.routes import networks, nodes, secrets, services, swarm, system, tasks
@@ -73,7 +74,7 @@ class _Controls:
 
     def __init__(self, store: Store, node_id: str) -> None:
         self.cluster = ClusterControl(store)
-        self.nodes = NodeControl(store, node_id)
+        self.nodes = NodeControl(store, node_id, SystemClock())
         self.services = ServiceControl(store)
         self.tasks = TaskControl(store)
 

@@ -51,7 +51,7 @@ class Swarm:
         self.clock = clock
         self.services = ServiceControl(store)
         self.networks = NetworkControl(store)
-        self.nodes = NodeControl(store, "n1")
+        self.nodes = NodeControl(store, "n1", clock)
         self.history: list[Task] = []
 
     async def found(self, nodes: int) -> None:

@@ -1,4 +1,5 @@
-"""The line to a manager: dialled by the node, made again whenever it is lost, with pauses that grow.
+"""The line to a manager: dialled by the node, made again whenever it is lost, to the next manager and with pauses that
+grow.
 
 What has been reported and not taken yet is sent again in the next session, so a manager's restart loses no state.
 """
@@ -8,6 +9,7 @@ import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 
 import aiohttp
 import msgspec
@@ -18,6 +20,7 @@ from shoal.errors import Forbidden, ShoalError, Unavailable
 from shoal.objects.node import NodeDescription
 from shoal.objects.task import TaskStatus
 from shoal.wire.cluster import (
+    REMOVED_CODE,
     Applied,
     Assignments,
     AttachNetwork,
@@ -25,6 +28,7 @@ from shoal.wire.cluster import (
     FromAgent,
     Heartbeat,
     Hello,
+    Leaving,
     NetworkAttached,
     StatusReport,
     StatusTaken,
@@ -43,29 +47,37 @@ _GATHER = 0.002
 _ANSWER = 5.0
 
 
+class _Removed(Exception):
+    """A manager says that this node is a member no longer."""
+
+
 class ManagerSession:
-    """Keeps a session with a manager open. ``assign`` is called with each version, in order."""
+    """Keeps a session with one of the ``managers`` (``address:port``) open. ``assign`` is called with each version, in
+    order; ``removed``, once, when a manager says that this node was taken out of the swarm."""
 
     def __init__(
         self,
         *,
-        manager: Callable[[], str],
+        managers: Callable[[], Sequence[str]],
         tls: ssl.SSLContext,
         server_name: str,
         describe: Callable[[], NodeDescription],
         address: str,
         assign: Callable[[Assignments], Awaitable[None]],
         known: Callable[[], Mapping[str, TaskStatus]],
+        removed: Callable[[], Awaitable[None]],
         clock: Clock,
     ) -> None:
-        self._manager = manager
+        self._managers = managers
         self._tls = tls
         self._server_name = server_name
         self._describe = describe
         self._address = address
         self._assign = assign
         self._known = known
+        self._removed = removed
         self._clock = clock
+        self._turn = 0
         self._pending: dict[str, TaskStatus] = {}
         self._sent: dict[int, dict[str, TaskStatus]] = {}
         self._number = 0
@@ -117,28 +129,44 @@ class ManagerSession:
             self._left.discard(task_id)
 
     async def run(self) -> None:
-        """Hold sessions, one after the other, until cancelled."""
+        """Hold sessions, one after the other, until cancelled, or until this node is a member no longer."""
         pause = _FIRST_PAUSE
         while True:
+            manager = self._next()
             began = self._clock.monotonic()
             try:
-                await self._session()
+                await self._session(manager)
+            except _Removed:
+                await self._removed()
+                return
             except (aiohttp.ClientError, OSError, msgspec.DecodeError, TimeoutError, ShoalError) as error:
-                _log.info("no session with the manager at %s: %s", self._manager(), error)
+                _log.info("no session with the manager at %s: %s", manager, error)
             except Exception:  # noqa: BLE001 (the line is made again whatever broke it; each failure is logged in full)
-                _log.exception("the session with the manager at %s failed", self._manager())
+                _log.exception("the session with the manager at %s failed", manager)
             if self._clock.monotonic() - began > _LAST_PAUSE:
                 pause = _FIRST_PAUSE
+            self._turn += 1
             # Not all nodes at once, when a manager comes back.
             await self._clock.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, _LAST_PAUSE)
 
-    async def _session(self) -> None:
+    def _next(self) -> str:
+        """The manager whose turn it is: the same one until its line breaks."""
+        managers = self._managers()
+        return managers[self._turn % len(managers)] if managers else ""
+
+    async def leave(self) -> None:
+        """Say that this node leaves the swarm, if somebody is there to hear it."""
+        if self._socket is not None:
+            with suppress(ConnectionError):
+                await self._send(self._socket, Leaving())
+
+    async def _session(self, manager: str) -> None:
         connector = aiohttp.TCPConnector(ssl=self._tls)
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
             async with client.ws_connect(
-                f"https://{self._manager()}/v1/session",
+                f"https://{manager}/v1/session",
                 max_msg_size=_MESSAGE_LIMIT,
                 compress=0,
                 server_hostname=self._server_name,
@@ -150,8 +178,12 @@ class ManagerSession:
         # The last state of each counts; what is older and was not taken would only hide it.
         self._pending |= self._known()
         senders: list[asyncio.Task[None]] = []
+        told = ""
         try:
-            async for message in socket:
+            while True:
+                message = await socket.receive()
+                if message.type is aiohttp.WSMsgType.CLOSE:
+                    told = message.extra or ""
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     break
                 match from_manager(message.data):
@@ -177,6 +209,10 @@ class ManagerSession:
             for sent in reversed(self._sent.values()):
                 self._pending = sent | self._pending
             self._sent.clear()
+        if socket.close_code == REMOVED_CODE:
+            raise _Removed
+        if told:
+            raise Unavailable(told)
 
     async def _take(self, assignments: Assignments, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Apply a version and say so; one that could not be applied whole is not acknowledged."""

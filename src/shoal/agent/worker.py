@@ -22,7 +22,7 @@ from shoal.errors import ShoalError
 from shoal.localdb.localdb import INCOMPLETE, INCOMPLETE_TASKS, Delete, LocalDB, Mark, Put
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task, TaskStatus
-from shoal.wire.cluster import Assignments, Resource, ServiceResource, TaskResource
+from shoal.wire.cluster import Assignments, ClusterResource, Resource, ServiceResource, TaskResource
 
 _log = logging.getLogger(__name__)
 RESOURCE, _STATUS = "resource", "task-status"
@@ -96,6 +96,11 @@ class Worker:
     def _networks(self) -> ClusterNetworks:
         ended = {task_id for task_id, status in self._statuses.items() if is_terminal(TaskState.of(status.state))}
         return cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu, ended)
+
+    def managers(self) -> dict[str, str]:
+        """The swarm's managers by their node's ids, as ``address:port``; none before the first snapshot."""
+        cluster = self._resources.get("cluster")
+        return cluster.managers if isinstance(cluster, ClusterResource) else {}
 
     async def attached(self, task_id: str) -> list[str]:
         """The addresses of a plain container's attachment, once they and its network are here."""

@@ -31,12 +31,15 @@ WAYS_OUT = (
 
 
 class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where this node listens and is reached. ``sum`` is over the other fields; it is set when writing."""
+    """What this node is, where it listens and is reached, and the managers that it came to know when it joined (the
+    snapshot knows the present ones). ``sum`` is over the other fields; it is set when writing."""
 
     node_id: str
     listen: str
     advertise: str
     data_path: str
+    is_manager: bool = True
+    managers: list[str] = []
     sum: int = 0
 
 

@@ -1,10 +1,10 @@
-"""The certificate of a node that is a manager: renewed before it ends, by the authority in the node's own store."""
+"""The node's certificate: renewed before it ends, by the authority in a manager's own store, or by asking a manager."""
 
 import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -19,18 +19,19 @@ _LOOK_SECONDS = 3600.0
 
 
 class Renewal:
-    """``issue`` makes a key and a certificate that begin at the moment it is given. Connections that there are go on
+    """``issue`` gives a key and a certificate that begin at the moment it is given. Connections that there are go on
     with the certificate that they began with."""
 
-    def __init__(self, *, folder: Path, issue: Callable[[datetime], NodeFiles], clock: Clock) -> None:
+    def __init__(self, *, folder: Path, issue: Callable[[datetime], Awaitable[NodeFiles]], clock: Clock) -> None:
         self._folder = folder
         self._issue = issue
         self._clock = clock
         self._contexts: list[ssl.SSLContext] = []
 
     def server(self) -> ssl.SSLContext:
-        """For the manager's port. Raises InvalidArgument for files that cannot be used."""
-        return self._kept(contexts.swarm_server(self._folder))
+        """For the manager's port, to which machines come that have no certificate yet. Raises InvalidArgument for files
+        that cannot be used."""
+        return self._kept(contexts.swarm_server(self._folder, require_certificate=False))
 
     def client(self) -> ssl.SSLContext:
         """For the agent's line to it. Raises as :meth:`server`."""
@@ -47,7 +48,7 @@ class Renewal:
         # The same moment for the same certificate, however often it is looked at.
         if now < renewal_due(certificate, random.Random(certificate)):
             return False
-        await asyncio.to_thread(lambda: files.save(self._folder, self._issue(now)))
+        await asyncio.to_thread(files.save, self._folder, await self._issue(now))
         for context in self._contexts:
             contexts.reload(context, self._folder)
         _log.info("the node's certificate has been renewed")

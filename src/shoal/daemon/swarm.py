@@ -6,22 +6,23 @@ that dials it like any other node's.
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
-import ssl
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from shoal.agent import joining
 from shoal.agent.controller import ContainerController, Controller
 from shoal.agent.session import ManagerSession
 from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock, SteadyClock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container import cgroups
-from shoal.daemon import membership
+from shoal.daemon import addresses, membership
+from shoal.daemon.addresses import Addresses
 from shoal.daemon.backup import Backup
 from shoal.daemon.membership import Membership
 from shoal.daemon.renewal import Renewal
@@ -31,9 +32,9 @@ from shoal.durable import salvage
 from shoal.durable.objectfile import ObjectFile, Row, read_mark
 from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
-from shoal.errors import Conflict, Damaged, InvalidArgument, NotFound, ShoalError, Unavailable, Unimplemented
-from shoal.kernel.routes import host_routes, mtu_of, underlays
-from shoal.manager.control.cluster import the_cluster
+from shoal.errors import Conflict, Damaged, Forbidden, InvalidArgument, NotFound, ShoalError, Unavailable
+from shoal.kernel.routes import host_routes, mtu_of
+from shoal.manager.cluster import the_cluster
 from shoal.manager.found import FoundingRequest, first_node, found, issue
 from shoal.manager.manager import Manager
 from shoal.objects.base import parse_time
@@ -52,34 +53,46 @@ from shoal.objects.results import LogQuery
 from shoal.objects.service import Service
 from shoal.objects.task import Task, TaskStatus
 from shoal.pki import contexts, files
+from shoal.pki.files import NodeFiles
 from shoal.pki.identity import MANAGER_NAME, tls_info
 from shoal.store.backends.sqlite import STATE, SQLiteBackend, rows_of
 from shoal.store.store import Store
 from shoal.store.tables import Stored
 from shoal.store.tx import Tx
 from shoal.version import VERSION
+from shoal.wire.admission import JoinRequest
 from shoal.wire.cluster import Assignments
 from shoal.wire.docker.swarm import RemoteManager, SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
 
 _log = logging.getLogger(__name__)
 
-PORT = 2377
 # How long an address for a plain container may take, in seconds.
 _ATTACH_SECONDS = 10
 # Between tries to start a manager that could not be started, in seconds.
 _TRY_AGAIN = 5.0
+# How long ``swarm join`` waits for the first snapshot, in seconds, as Docker does.
+_JOIN_SECONDS = 20.0
 _NO_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
     "and try again."
+)
+_WORKER = (
+    "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this "
+    "command on a manager node or promote the current node to a manager."
+)
+_LATE = (
+    "Timeout was reached before node joined. The attempt to join the swarm will continue in the background. Use the "
+    '"docker info" command to see the current swarm status of your node.'
+)
+_REMOVED = (
+    "this node was removed from its swarm, and its tasks are stopped here: leave the swarm (docker swarm leave), and "
+    "join it again if the node shall be back"
 )
 _ALREADY = 'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
 _LAST_MANAGER = (
     "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager "
     "erases all current state of the swarm. Use `--force` to ignore this message."
 )
-_BAD_LISTEN = "listen address must be an IP address or network interface (with optional port number)"
-_BAD_ADVERTISE = "advertise address must be a non-zero IP address or network interface (with optional port number)"
-_BAD_DATA_PATH = "data path address must be a non-zero IP address or network interface (without port number)"
 
 
 class Swarm:
@@ -109,7 +122,7 @@ class Swarm:
         if self.manager is None:
             if self._failure is not None:
                 raise Unavailable(f"the manager on this node does not run: {membership.describe(self._failure)}")
-            raise Unavailable(_NO_MANAGER)
+            raise Unavailable(_NO_MANAGER if self.membership is None else _WORKER)
         return self.manager
 
     async def declare(self) -> None:
@@ -128,12 +141,13 @@ class Swarm:
         if self.membership is None:
             await self._remove_tasks_but(())
             return
-        try:
-            await self._run_manager(self.membership)
-        except ShoalError as error:
-            self._fail(error)
+        if self.membership.is_manager:
+            try:
+                await self._run_manager(self.membership)
+            except ShoalError as error:
+                self._fail(error)
         await self._run_agent(self.membership)
-        if self._failure is not None and not isinstance(self._failure, Damaged):
+        if self.membership.is_manager and self._failure is not None and not isinstance(self._failure, Damaged):
             self._retry = spawn(self._try_again(self.membership), name="start of the manager")
 
     def _fail(self, error: ShoalError) -> None:
@@ -255,24 +269,93 @@ class Swarm:
     async def _begin(self, member: Membership) -> None:
         """Be what has been made ready beside the folder."""
         await asyncio.to_thread(membership.appear, self._folder)
-        await self._run_manager(member)
+        if member.is_manager:
+            await self._run_manager(member)
         await self._run_agent(member)
         self.membership = member
 
     async def join(self, request: SwarmJoin) -> None:
-        """Join another machine's swarm: not built yet."""
-        if self.membership is not None:
-            raise Unavailable(_ALREADY)
-        raise Unimplemented("joining a swarm of several machines is not supported yet")
+        """Become a node of another machine's swarm. Raises Unavailable when this one is in a swarm, when no manager
+        answers, or when what the new node is told takes too long; InvalidArgument, Forbidden, Conflict with a manager's
+        reason."""
+        async with self._lock:
+            if self.membership is not None:
+                raise Unavailable(_ALREADY)
+            if not request.remote_addrs:
+                raise InvalidArgument("at least 1 RemoteAddr is required to join")
+            await whole(self._join(request), name="swarm join")
+            if not await self._until_told():
+                raise Unavailable(_LATE)
+
+    async def _join(self, request: SwarmJoin) -> None:
+        remotes = [addresses.split(text, addresses.PORT) for text in request.remote_addrs or []]
+        planned = await asyncio.to_thread(
+            addresses.plan,
+            listen=request.listen_addr,
+            advertise=request.advertise_addr,
+            data_path=request.data_path_addr,
+            toward=remotes[0][0],
+        )
+        asked = JoinRequest(
+            token=request.join_token,
+            csr="",
+            addr=planned.data_path,
+            hostname=self._engine.facts.hostname,
+            availability=request.availability or "active",
+        )
+        node_id, manager, held = await joining.join(
+            [addresses.joined(*remote) for remote in remotes], asked, self._clock.now()
+        )
+        member = msgspec.structs.replace(_member(node_id, planned), is_manager=False, managers=[manager])
+        fresh = await asyncio.to_thread(membership.making, self._folder)
+        try:
+            await asyncio.to_thread(files.save, fresh / membership.CERTIFICATES, held)
+            await asyncio.to_thread(membership.write, fresh, member)
+            await self._begin(member)
+        except BaseException:
+            await self._end()
+            raise
+
+    async def _until_told(self) -> bool:
+        """Wait for the first snapshot, and for the network that follows from it; whether it came in time."""
+        try:
+            async with asyncio.timeout(_JOIN_SECONDS):
+                while not self._engine.networks.cluster.ingress_addresses:
+                    await self._clock.sleep(0.005)
+                await self._engine.networks.applied()
+        except TimeoutError:
+            return False
+        return True
 
     async def leave(self, *, force: bool) -> None:
         """Leave the swarm: tasks, networks and all state of it go from this machine."""
         async with self._lock:
             if self.membership is None:
                 raise Unavailable("This node is not part of a swarm")
-            if (self.manager is not None or self._failure is not None) and not force:
+            if self.membership.is_manager and not force:
                 raise Unavailable(_LAST_MANAGER)
-            await whole(self._end(), name="swarm leave")
+            await whole(self._leave(), name="swarm leave")
+
+    async def _leave(self) -> None:
+        line = self._line
+        await self._stop_tasks()
+        # Only now, for the manager holds a node that has left to run nothing any more.
+        if line is not None:
+            await line.leave()
+        await self._end()
+
+    async def _removed(self) -> None:
+        """A manager has taken this node out of the swarm: its tasks have been given to others. What this node was stays
+        on disk until somebody leaves the swarm here."""
+        _log.error(_REMOVED)
+        self._failure = Forbidden(_REMOVED)
+        await self._stop_tasks()
+
+    async def _stop_tasks(self) -> None:
+        """Nothing of the swarm runs here any more."""
+        await self._disconnect_all()
+        if self._worker is not None:
+            await self._worker.clear()
 
     async def _end(self) -> None:
         """Be a member no longer, as far as this node had come to be one."""
@@ -281,9 +364,7 @@ class Swarm:
             await self.manager.stop()
         self.manager = self._session = self._reporter = self._retry = self._failure = None
         self._renewal = self._renewer = None
-        await self._disconnect_all()
-        if self._worker is not None:
-            await self._worker.clear()
+        await self._stop_tasks()
         self._worker = self._line = None
         try:
             await self._engine.local_networks.remove_gateway_bridge()
@@ -335,9 +416,13 @@ class Swarm:
         try:
             if written := [obj.updated_at for obj in store.snapshot()[1] if obj.updated_at]:
                 clock.advance_to(parse_time(max(written)))
+
+            async def own_certificate(now: datetime) -> NodeFiles:
+                return issue(the_cluster(store.view), NodeId(member.node_id), now)
+
             renewal = Renewal(
                 folder=self._certificates,
-                issue=lambda now: issue(the_cluster(store.view), NodeId(member.node_id), now),
+                issue=own_certificate,
                 clock=self._clock,
             )
             with contextlib.suppress(ShoalError):  # files that cannot be read, which the check says more of
@@ -348,11 +433,10 @@ class Swarm:
                 clock=clock,
                 node_id=member.node_id,
                 tls=renewal.server(),
-                identify=_identify,
+                identify=contexts.peer_identity,
                 networks_in_use=host_routes(),
             )
             host, _, port = member.listen.rpartition(":")
-            await self._engine.local_networks.ensure_gateway_bridge()
             await manager.start(host.strip("[]"), int(port))
         except BaseException:
             await store.close()
@@ -392,8 +476,16 @@ class Swarm:
         if self._worker is None:
             self._worker = self._make_worker(member)
         worker = self._worker
+        await self._engine.local_networks.ensure_gateway_bridge()
         try:
             await asyncio.to_thread(membership.check_certificates, member, self._folder)
+            if self._renewal is None and not member.is_manager:
+                self._renewal = Renewal(
+                    folder=self._certificates,
+                    issue=lambda now: joining.renew(list(self._managers().values()), self._certificates),
+                    clock=self._clock,
+                )
+                self._renewer = spawn(self._renewal.run(), name="certificate's renewal")
             renewal = self._renewal
             tls = renewal.client() if renewal is not None else contexts.swarm_client(self._certificates)
         except ShoalError as error:
@@ -403,17 +495,28 @@ class Swarm:
             await worker.start()
             return
         self._line = ManagerSession(
-            manager=lambda: member.advertise,
+            managers=lambda: list(self._managers(member).values()),
             tls=tls,
             server_name=MANAGER_NAME,
             describe=self.describe,
             address=member.data_path,
             assign=self._assign,
             known=worker.statuses,
+            removed=self._removed,
             clock=self._clock,
         )
         await worker.start()
         self._session = spawn(self._line.run(), name="session with the manager")
+
+    def _managers(self, member: Membership | None = None) -> dict[str, str]:
+        """Where the swarm's managers are, by their nodes' ids: a manager calls itself, others whom they know of."""
+        member = member or self.membership
+        if member is None:
+            return {}
+        if member.is_manager:
+            return {member.node_id: member.advertise}
+        known = self._worker.managers() if self._worker is not None else {}
+        return known or {str(number): address for number, address in enumerate(member.managers)}
 
     async def _assign(self, assignments: Assignments) -> None:
         assert self._worker is not None
@@ -457,14 +560,14 @@ class Swarm:
         member = self.membership
         if member is None:
             return SwarmInfo()
-        manager = RemoteManager(node_id=member.node_id, addr=member.advertise)
+        managers = [RemoteManager(node_id=key, addr=address) for key, address in self._managers().items()]
         return SwarmInfo(
             node_id=member.node_id,
             node_addr=member.data_path,
             local_node_state="active" if self._failure is None else "error",
             control_available=self.manager is not None,
             error="" if self._failure is None else membership.describe(self._failure),
-            remote_managers=[manager],
+            remote_managers=managers,
         )
 
     async def update(self, spec: ClusterSpec, version: int, rotation: TokenRotation) -> None:
@@ -530,10 +633,6 @@ class Swarm:
         )
 
 
-def _identify(tls: ssl.SSLObject) -> str:
-    return contexts.peer_identity(tls).node_id
-
-
 def _create_all(tx: Tx, objects: Iterable[Stored]) -> None:
     for obj in objects:
         tx.create(obj)
@@ -541,24 +640,13 @@ def _create_all(tx: Tx, objects: Iterable[Stored]) -> None:
 
 def _plan(request: SwarmInit) -> tuple[Membership, FoundingRequest]:
     """Where to listen and how to be reached. Raises InvalidArgument in Docker's words."""
-    listen_host, listen_port = _address(request.listen_addr or "0.0.0.0", PORT)
-    listen_host = _resolve_interface(listen_host, _BAD_LISTEN)
-    advertise = request.advertise_addr or _default_address()
-    host, port = _address(advertise, listen_port)
-    host = _non_zero(_resolve_interface(host, _BAD_ADVERTISE), _BAD_ADVERTISE)
-    data_path = host
-    if request.data_path_addr:
-        data_path = _non_zero(_resolve_interface(request.data_path_addr, _BAD_DATA_PATH), _BAD_DATA_PATH)
+    planned = addresses.plan(
+        listen=request.listen_addr, advertise=request.advertise_addr, data_path=request.data_path_addr
+    )
     if not 1024 <= (request.data_path_port or 4789) <= 49151:
         raise InvalidArgument(f"Datapath port number is not in valid range (1024-49151) : {request.data_path_port}")
-    member = Membership(
-        node_id="",
-        listen=f"{_bracketed(listen_host)}:{listen_port}",
-        advertise=f"{_bracketed(host)}:{port}",
-        data_path=data_path,
-    )
     asked = FoundingRequest(
-        advertise=member.advertise,
+        advertise=planned.advertise,
         availability=request.availability or "active",
         spec=request.spec,
         default_addr_pool=tuple(request.default_addr_pool or ()),
@@ -567,55 +655,8 @@ def _plan(request: SwarmInit) -> tuple[Membership, FoundingRequest]:
     )
     if asked.availability not in ("active", "pause", "drain"):
         raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
-    return member, asked
+    return _member("", planned), asked
 
 
-def _address(text: str, default_port: int) -> tuple[str, int]:
-    host, port = text, ""
-    if text.startswith("[") or text.count(":") == 1:
-        host, _, port = text.rpartition(":") if not text.endswith("]") else (text, "", "")
-    if port and not (port.isdecimal() and 0 < int(port) < 65536):
-        raise InvalidArgument(f"invalid listen or advertise address {text}: the port is no number from 1 to 65535")
-    return host.strip("[]"), int(port or default_port)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _non_zero(address: str, refusal: str) -> str:
-    if ipaddress.ip_address(address).is_unspecified:
-        raise InvalidArgument(refusal)
-    return address
-
-
-def _resolve_interface(text: str, refusal: str) -> str:
-    """An address as it is, an interface's name as its address. Raises InvalidArgument with ``refusal``."""
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        pass
-    found = next((u.address for u in underlays() if u.link == text), None)
-    if found is None:
-        raise InvalidArgument(refusal)
-    return found
-
-
-def _default_address() -> str:
-    """The machine's one address. Raises InvalidArgument, in Docker's words, where there are several or none."""
-    found = [u for u in underlays() if ":" not in u.address]
-    if not found:
-        raise InvalidArgument("could not find the system's IP address - specify one with --advertise-addr")
-    links = {underlay.link for underlay in found}
-    if len(found) > 1 and len(links) > 1:
-        listed = " and ".join(f"{u.address} on {u.link}" for u in found[:2])
-        raise InvalidArgument(
-            f"could not choose an IP address to advertise since this system has multiple addresses on different "
-            f"interfaces ({listed}) - specify one with --advertise-addr"
-        )
-    if len(found) > 1:
-        raise InvalidArgument(
-            "could not choose an IP address to advertise since this system has multiple addresses on interface "
-            f"{found[0].link} ({' and '.join(u.address for u in found[:2])}) - specify one with --advertise-addr"
-        )
-    return found[0].address
+def _member(node_id: str, planned: Addresses) -> Membership:
+    return Membership(node_id=node_id, listen=planned.listen, advertise=planned.advertise, data_path=planned.data_path)

@@ -2,9 +2,10 @@
 
 import ipaddress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shoal.errors import InvalidArgument
+from shoal.manager.cluster import cert_validity, trust_root
 from shoal.manager.control.cluster import validate_spec
 from shoal.objects.cluster import (
     CAConfig,
@@ -22,7 +23,7 @@ from shoal.objects.network import IPAMOptions, Network, NetworkSpec
 from shoal.objects.node import ManagerStatus, Node, NodeSpec, NodeStatus
 from shoal.pki.authority import RootCA, new_key, request
 from shoal.pki.files import NodeFiles
-from shoal.pki.identity import NodeIdentity, tls_info
+from shoal.pki.identity import MANAGER, NodeIdentity, tls_info
 from shoal.pki.tokens import make_token
 from shoal.store.tables import Stored
 
@@ -96,12 +97,10 @@ def first_node(node_id: NodeId, advertise: str, availability: str = "active") ->
 
 def issue(cluster: Cluster, node_id: NodeId, now: datetime) -> NodeFiles:
     """A manager's key and certificate by the swarm's own authority. Raises InvalidArgument for one that is none."""
-    trusted = (cluster.tls_info.trust_root if cluster.tls_info else None) or ""
-    root = RootCA.load(trusted.encode(), cluster.root_ca_key.encode())
+    root = RootCA.load(trust_root(cluster).encode(), cluster.root_ca_key.encode())
     key = new_key()
-    identity = NodeIdentity(node_id=node_id, role="manager", cluster_id=cluster.id)
-    expiry = timedelta(microseconds=(cluster.spec.ca_config.node_cert_expiry or NODE_CERT_NANOSECONDS) / 1000)
-    certificate = root.sign(request(key), identity, now, expiry)
+    identity = NodeIdentity(node_id=node_id, role=MANAGER, cluster_id=cluster.id)
+    certificate = root.sign(request(key), identity, now, cert_validity(cluster))
     return NodeFiles(root=root.certificate, certificate=certificate, key=key)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.manager import loop
+from shoal.manager.admission import Admission
 from shoal.manager.allocator.allocator import Allocator
 from shoal.manager.control.cluster import ClusterControl
 from shoal.manager.control.networks import NetworkControl
@@ -19,6 +20,7 @@ from shoal.manager.dispatcher.dispatcher import Dispatcher
 from shoal.manager.dispatcher.server import DispatcherServer
 from shoal.manager.orchestrator.orchestrator import Orchestrator
 from shoal.manager.scheduler.scheduler import Scheduler
+from shoal.pki.identity import NodeIdentity
 from shoal.store.store import Store
 
 
@@ -32,20 +34,22 @@ class Manager:
         clock: Clock,
         node_id: str,
         tls: ssl.SSLContext,
-        identify: Callable[[ssl.SSLObject], str],
+        identify: Callable[[ssl.SSLObject], NodeIdentity],
         networks_in_use: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network],
     ) -> None:
         self.store = store
         self.node_id = node_id
         self.cluster = ClusterControl(store)
-        self.nodes = NodeControl(store, node_id)
+        self.nodes = NodeControl(store, node_id, clock)
         self.networks = NetworkControl(store)
         self.services = ServiceControl(store)
         self.tasks = TaskControl(store)
         self._clock = clock
         self._in_use = networks_in_use
         self._dispatcher = Dispatcher(store=store, clock=clock)
-        self._server = DispatcherServer(dispatcher=self._dispatcher, tls=tls, identify=identify)
+        self._server = DispatcherServer(
+            dispatcher=self._dispatcher, admission=Admission(store, clock), tls=tls, identify=identify
+        )
         self._loops: list[asyncio.Task[Any]] = []
 
     async def start(self, host: str, port: int) -> None:

@@ -65,7 +65,8 @@ class JoinTokens(Object, frozen=True):
 
 
 class Cluster(Object, frozen=True):
-    """There is one in every store. ``root_ca_key`` never leaves the managers."""
+    """There is one in every store. ``root_ca_key`` never leaves the managers; ``removed_nodes`` has, by their ids,
+    until when nodes that were removed can have a certificate."""
 
     id: ClusterId
     version: Version = Version()
@@ -80,3 +81,4 @@ class Cluster(Object, frozen=True):
     join_tokens: JoinTokens = JoinTokens()
     root_ca_key: str = ""
     unlock_key: str = ""
+    removed_nodes: dict[str, str] = msgspec.field(default_factory=dict)

@@ -16,6 +16,9 @@ from shoal.objects.secret import Config, Secret
 from shoal.objects.service import PortConfig
 from shoal.objects.task import Task, TaskStatus
 
+# The code of the close frame for a node that was taken out of the swarm (RFC 6455, 7.4.2: ours to choose).
+REMOVED_CODE = 4001
+
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
     """Base of all messages and resources; the tag tells them apart."""
@@ -106,11 +109,12 @@ class ConfigResource(Message, frozen=True, tag="config"):
 
 
 class ClusterResource(Message, frozen=True, tag="cluster"):
-    """The settings that nodes need; ``heartbeat_period`` in nanoseconds."""
+    """What nodes need to know of it; ``heartbeat_period`` in nanoseconds, ``managers`` as ``address:port`` by node."""
 
     cluster_id: str
     data_path_port: int
     heartbeat_period: int
+    managers: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -145,6 +149,10 @@ class StatusReport(Message, frozen=True, tag="status"):
 
     number: int
     updates: list[StatusUpdate]
+
+
+class Leaving(Message, frozen=True, tag="leaving"):
+    """The node leaves the swarm: nothing runs on it any more."""
 
 
 class Applied(Message, frozen=True, tag="applied"):
@@ -200,7 +208,7 @@ class StatusTaken(Message, frozen=True, tag="taken"):
     number: int
 
 
-FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied | AttachNetwork | DetachNetwork
+FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied | AttachNetwork | DetachNetwork | Leaving
 FromManager: TypeAlias = Welcome | Assignments | StatusTaken | NetworkAttached
 
 _encoder = msgspec.msgpack.Encoder()

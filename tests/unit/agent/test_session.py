@@ -38,18 +38,23 @@ class Bench:
     assigned: list[int] = field(default_factory=list)
     known: dict[str, TaskStatus] = field(default_factory=dict)
     fails: list[Exception] = field(default_factory=list)
+    removed: int = 0
 
     def __post_init__(self) -> None:
         self.session = ManagerSession(
-            manager=lambda: self.manager.address,
+            managers=lambda: [self.manager.address],
             tls=contexts.swarm_client(self.manager.certificates),
             server_name=MANAGER_NAME,
             describe=lambda: NodeDescription(hostname="me"),
             address="192.0.2.1",
             assign=self._assign,
             known=lambda: self.known,
+            removed=self._removed,
             clock=SystemClock(),
         )
+
+    async def _removed(self) -> None:
+        self.removed += 1
 
     async def _assign(self, assignments: Assignments) -> None:
         if self.fails:

@@ -24,10 +24,13 @@ def test_a_certificate_is_renewed_once_and_in_time(tmp_path: Path) -> None:
         certificate = root.sign(request(key), identity, now, timedelta(days=90))
         return NodeFiles(root=root.certificate, certificate=certificate, key=key)
 
+    async def issued(now: datetime) -> NodeFiles:
+        return issue(now)
+
     async def main() -> None:
         clock = FakeClock()
         save(tmp_path, issue(START))
-        renewal = Renewal(folder=tmp_path, issue=issue, clock=clock)
+        renewal = Renewal(folder=tmp_path, issue=issued, clock=clock)
         server, client = renewal.server(), renewal.client()
         renewed: list[int] = []
         for day in range(200):

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,10 +20,10 @@ from shoal.daemon.swarm_logs import SwarmLogs
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.engine import Engine
 from shoal.engine.facts import Facts
-from shoal.errors import Conflict, Forbidden, InvalidArgument, ShoalError, Unavailable
+from shoal.errors import Conflict, FailedPrecondition, Forbidden, InvalidArgument, ShoalError, Unavailable
 from shoal.objects.network import NetworkSpec
 from shoal.objects.task import Task
-from shoal.wire.docker.swarm import SwarmInit
+from shoal.wire.docker.swarm import SwarmInit, SwarmJoin, TokenRotation
 
 FACTS = Facts("me", "x86_64", 2, 1 << 30, "6", "Debian", "12", ())
 
@@ -51,6 +52,7 @@ class Node:
     engine: LightEngine
     swarm: Swarm
     port: int
+    address: str = "127.0.0.1"
 
     def request(self, **changes: Any) -> SwarmInit:
         asked = {"listen_addr": f"127.0.0.1:{self.port}", "advertise_addr": f"127.0.0.1:{self.port}"}
@@ -66,7 +68,7 @@ class Node:
         assert [c for c in self.engine.records.all() if c.task_id] == []
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", self.port))
+            probe.bind((self.address, self.port))
 
 
 def free_port() -> int:
@@ -76,7 +78,9 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def node(folder: Path, port: int, runtime: FakeRuntime, keeper: FakeKeeper) -> AsyncIterator[Node]:
+async def node(
+    folder: Path, port: int, runtime: FakeRuntime, keeper: FakeKeeper, address: str = "127.0.0.1"
+) -> AsyncIterator[Node]:
     async with light_engine(folder, runtime=runtime, keeper=keeper) as engine:
         swarm = Swarm(
             folder=folder / "swarm",
@@ -89,7 +93,7 @@ async def node(folder: Path, port: int, runtime: FakeRuntime, keeper: FakeKeeper
         await swarm.declare()
         await swarm.start()
         try:
-            yield Node(engine, swarm, port)
+            yield Node(engine, swarm, port, address)
         finally:
             await swarm.stop()
 
@@ -277,3 +281,127 @@ def test_the_next_run_is_it_again_even_without_its_port(tmp_path: Path) -> None:
             blocker.listen()
 
     run(tmp_path, first, second, without, between=block)
+
+
+@asynccontextmanager
+async def two(folder: Path) -> AsyncIterator[tuple[Node, Node]]:
+    """A manager of a swarm at 127.0.0.1, and a node of none that will be reached at 127.0.0.2."""
+    port = free_port()
+    async with (
+        node(folder / "one", port, FakeRuntime(), FakeKeeper()) as manager,
+        node(folder / "two", port, FakeRuntime(), FakeKeeper(), "127.0.0.2") as other,
+    ):
+        await manager.swarm.init(manager.request())
+        yield manager, other
+        if other.swarm.membership is not None:
+            await other.swarm.leave(force=True)
+        await manager.swarm.leave(force=True)
+
+
+def joining(manager: Node, **changes: Any) -> SwarmJoin:
+    asked = {
+        "listen_addr": f"127.0.0.2:{manager.port}",
+        "advertise_addr": "127.0.0.2",
+        "remote_addrs": [f"127.0.0.1:{manager.port}"],
+        "join_token": manager.swarm.control().cluster.get().join_tokens.worker,
+    }
+    return SwarmJoin(**(asked | changes))
+
+
+def with_two(folder: Path, work: Callable[[Node, Node], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with two(folder) as (manager, other):
+            await asyncio.wait_for(work(manager, other), 30)  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def test_a_worker_joins_and_leaves(tmp_path: Path) -> None:
+    async def work(manager: Node, other: Node) -> None:
+        nodes = manager.swarm.control().nodes
+        for _ in range(2):
+            await other.swarm.join(joining(manager))
+            member = other.swarm.membership
+            assert member is not None and not member.is_manager and other.swarm.manager is None
+            node_id = member.node_id
+            joined = nodes.get(node_id)
+            assert (joined.is_ready, joined.spec.role, joined.status.addr) == (True, "worker", "127.0.0.2")
+            assert other.engine.networks.cluster.ingress_addresses
+            info = other.swarm.info()
+            assert (info.local_node_state, info.control_available) == ("active", False)
+            assert [m.addr for m in info.remote_managers or []] == [f"127.0.0.1:{manager.port}"]
+            with pytest.raises(Unavailable, match="Worker nodes can't be used to view or modify cluster state"):
+                other.swarm.control()
+            with pytest.raises(Unavailable, match="already part of a swarm"):
+                await other.swarm.join(joining(manager))
+            await other.swarm.leave(force=False)
+            other.nothing_of_a_swarm()
+            await eventually(lambda key=node_id: nodes.get(key).status.state == "down")  # type: ignore[misc]
+            await nodes.remove(node_id, force=False)
+        assert len(nodes.list()) == 1
+
+    with_two(tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"join_token": "SWMTKN-1-mangled"}, InvalidArgument, "invalid join token"),
+        ({"join_token": "SWMTKN-1-" + "1" * 50 + "-" + "0" * 25}, Forbidden, "remote CA does not match fingerprint"),
+        ({"remote_addrs": ["127.0.0.3:1"]}, Unavailable, "127.0.0.3:1: connection refused"),
+        ({"remote_addrs": []}, InvalidArgument, "at least 1 RemoteAddr"),
+        ({"availability": "lazy"}, InvalidArgument, 'invalid Availability: "lazy"'),
+        ({"advertise_addr": "127.0.0.1"}, Conflict, "give each machine an address of its own"),
+    ],
+)
+def test_joins_that_cannot_be(tmp_path: Path, changes: dict[str, Any], kind: type[ShoalError], words: str) -> None:
+    async def work(manager: Node, other: Node) -> None:
+        with pytest.raises(kind) as caught:
+            await other.swarm.join(joining(manager, **changes))
+        assert words in str(caught.value)
+        assert other.swarm.membership is None and not (other.engine.folder / "swarm").exists()
+        assert len(manager.swarm.control().nodes.list()) == 1
+
+    with_two(tmp_path, work)
+
+
+def test_a_token_that_was_rotated_lets_nobody_in(tmp_path: Path) -> None:
+    async def work(manager: Node, other: Node) -> None:
+        asked = joining(manager)
+        cluster = manager.swarm.control().cluster.get()
+        await manager.swarm.update(cluster.spec, cluster.version.index, TokenRotation(worker_token=True))
+        with pytest.raises(InvalidArgument, match="A valid join token is necessary to join this cluster"):
+            await other.swarm.join(asked)
+        await other.swarm.join(joining(manager))
+
+    with_two(tmp_path, work)
+
+
+def test_a_clock_that_is_wrong_is_said(tmp_path: Path) -> None:
+    class Wrong(SystemClock):
+        def now(self) -> datetime:
+            return super().now() - timedelta(days=400)
+
+    async def work(manager: Node, other: Node) -> None:
+        other.swarm._clock = Wrong()
+        with pytest.raises(Forbidden, match="the clocks differ too much"):
+            await other.swarm.join(joining(manager))
+
+    with_two(tmp_path, work)
+
+
+def test_a_node_that_is_removed_stops_what_it_ran(tmp_path: Path) -> None:
+    async def work(manager: Node, other: Node) -> None:
+        await other.swarm.join(joining(manager))
+        assert other.swarm.membership is not None
+        node_id = other.swarm.membership.node_id
+        with pytest.raises(FailedPrecondition, match="is not down and can't be removed"):
+            await manager.swarm.control().nodes.remove(node_id, force=False)
+        await manager.swarm.control().nodes.remove(node_id, force=True)
+        await eventually(lambda: other.swarm.info().local_node_state == "error")
+        assert "removed" in other.swarm.info().error
+        await eventually(lambda: not other.engine.networks.cluster.networks)
+        await other.swarm.leave(force=False)
+        other.nothing_of_a_swarm()
+
+    with_two(tmp_path, work)

@@ -3,11 +3,12 @@
 from msgspec.structs import replace
 
 from shoal.errors import InvalidArgument
+from shoal.manager.cluster import the_cluster, trust_root
 from shoal.manager.control.refusals import out_of_sequence
 from shoal.objects.cluster import Cluster, ClusterSpec, JoinTokens
 from shoal.pki.tokens import make_token
 from shoal.store.store import Store
-from shoal.store.tx import Tx, View
+from shoal.store.tx import Tx
 from shoal.wire.docker.swarm import TokenRotation
 
 _MIN_CERT_EXPIRY = 3600 * 1_000_000_000
@@ -48,7 +49,7 @@ class ClusterControl:
             if cluster.version.index != version:
                 raise out_of_sequence()
             tokens = cluster.join_tokens
-            root = ((cluster.tls_info.trust_root if cluster.tls_info else None) or "").encode()
+            root = trust_root(cluster).encode()
             if rotation.worker_token:
                 tokens = JoinTokens(worker=str(make_token(root)), manager=tokens.manager)
             if rotation.manager_token:
@@ -56,8 +57,3 @@ class ClusterControl:
             tx.update(replace(cluster, spec=replace(spec, name="default"), join_tokens=tokens))
 
         await self._store.update(change)
-
-
-def the_cluster(view: View) -> Cluster:
-    """The one swarm object of a store."""
-    return view.all(Cluster)[0]

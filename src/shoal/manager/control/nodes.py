@@ -2,7 +2,9 @@
 
 from msgspec.structs import replace
 
+from shoal.aio.clock import Clock
 from shoal.errors import FailedPrecondition, InvalidArgument
+from shoal.manager.admission import note_removal
 from shoal.manager.control.refusals import in_use, out_of_sequence
 from shoal.manager.control.resolve import resolve
 from shoal.objects.node import Node, NodeSpec
@@ -13,8 +15,9 @@ from shoal.store.tx import Tx
 class NodeControl:
     """The API's hand on nodes; ``self_id`` is what users call ``self``."""
 
-    def __init__(self, store: Store, self_id: str) -> None:
+    def __init__(self, store: Store, self_id: str, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._self_id = self_id
 
     def list(self) -> list[Node]:
@@ -59,5 +62,6 @@ class NodeControl:
                     f"rpc error: code = FailedPrecondition desc = node {node.id} is not down and can't be removed"
                 )
             tx.delete(node)
+            note_removal(tx, node.id, self._clock.now())
 
         await self._store.update(change)

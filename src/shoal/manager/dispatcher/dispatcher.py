@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from shoal.aio.broadcast import Lagged
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
-from shoal.errors import Forbidden, ShoalError
+from shoal.errors import ShoalError
+from shoal.manager.admission import member
 from shoal.manager.dispatcher.attachments import attach, detach
 from shoal.manager.dispatcher.snapshot import (
     NO_SERVICE,
@@ -45,6 +46,7 @@ from shoal.wire.cluster import (
     FromManager,
     Heartbeat,
     Hello,
+    Leaving,
     NetworkAttached,
     NodeResource,
     Resource,
@@ -71,8 +73,8 @@ class Connection(Protocol):
         """Send a message; raises ConnectionError when the agent is gone."""
         ...
 
-    async def close(self) -> None:
-        """End the session from this side."""
+    async def close(self, *, removed: bool = False) -> None:
+        """End the session from this side; ``removed`` says that the node is a member no longer."""
         ...
 
 
@@ -126,10 +128,10 @@ class Session:
                 _log.info("node %s went away while it was told of changes", self.node_id)
                 return
 
-    async def close(self) -> None:
-        """End the session from this side."""
+    async def close(self, *, removed: bool = False) -> None:
+        """End the session from this side; ``removed`` tells the node that it is a member no longer."""
         await cancel(self._sender)
-        await self.connection.close()
+        await self.connection.close(removed=removed)
 
 
 def _assignments(version: int, change: Difference, *, full: bool) -> Assignments:
@@ -168,6 +170,7 @@ class Dispatcher:
                     if not batches:
                         return
                     await self._offer(self._note(event for batch in batches for event in batch))
+                    await self._end_removed()
 
     def _render_all(self) -> None:
         view = self._store.view
@@ -225,13 +228,12 @@ class Dispatcher:
             session.offer(render(self._store.view, session.node_id, by_network, self._nodes))
 
     async def serve(self, node_id: str, connection: Connection, hello: Hello) -> Session:
-        """Open a session for a node that has said hello. Raises Forbidden for one that is no member.
+        """Open a session for a node that has said hello. Raises Forbidden for one that is no member, Removed for one
+        that was.
 
         An older session of the same node is ended: a machine has one agent.
         """
-        node = self._store.view.get(Node, NodeId(node_id))
-        if node is None:
-            raise Forbidden(f"node {node_id} is not a member of this swarm; join it again")
+        member(self._store.view, node_id)
         session = Session(node_id, connection, self._clock)
         await self._replace(session)
         await connection.send(Welcome(session_id=session.session_id, heartbeat_period=self.heartbeat_period))
@@ -249,6 +251,12 @@ class Dispatcher:
         news = present is not None and self._note_node(present, gone=False)
         await self._offer(self._sessions.values() if news else [session])
         return session
+
+    async def _end_removed(self) -> None:
+        """End the sessions of nodes that are members no longer, which are told so."""
+        for session in [s for s in self._sessions.values() if s.node_id not in self._nodes]:
+            self.end(session)
+            await session.close(removed=True)
 
     async def _replace(self, session: Session) -> None:
         """End the node's present session, if there is one; its node is not down for that."""
@@ -268,6 +276,9 @@ class Dispatcher:
                 await self._store.update(lambda tx: detach(tx, session.node_id, task_id))
             case Applied(version=version):
                 session.applied = max(session.applied, version)
+            case Leaving():
+                self.end(session)
+                await self._down(session.node_id, "it has left the swarm")
             case Heartbeat() | Hello():
                 pass
 

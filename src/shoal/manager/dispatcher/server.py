@@ -1,19 +1,40 @@
-"""The port that nodes dial (2377): mutual TLS, one WebSocket a session, MessagePack inside."""
+"""The port that nodes dial (2377): TLS, one WebSocket a session, MessagePack inside; and what a machine asks to become
+a node, or to stay one (:mod:`shoal.wire.admission`).
+
+Sessions and renewals need a certificate of the swarm's. Who wants to join has none yet: it comes with a token.
+"""
 
 import logging
 import ssl
 from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from shoal.errors import Conflict, ShoalError
+from shoal.errors import Conflict, InvalidArgument, ShoalError
+from shoal.manager.admission import Admission, Removed
 from shoal.manager.dispatcher.dispatcher import Dispatcher
-from shoal.wire.cluster import FromManager, Hello, from_agent, pack
+from shoal.objects.base import decode, encode
+from shoal.pki.identity import NodeIdentity
+from shoal.wire.admission import (
+    JOIN,
+    RENEW,
+    ROOT,
+    JoinRequest,
+    Refusal,
+    RenewalRequest,
+    TrustRoot,
+    status_of,
+)
+from shoal.wire.cluster import REMOVED_CODE, FromManager, Hello, from_agent, pack
 
 _log = logging.getLogger(__name__)
 
 MESSAGE_LIMIT = 256 * 1024 * 1024
+# A token and a certificate's request are a few hundred bytes.
+_REQUEST_LIMIT = 64 * 1024
+R = TypeVar("R", JoinRequest, RenewalRequest)
 
 
 class _WebSocket:
@@ -27,25 +48,34 @@ class _WebSocket:
             raise ConnectionResetError("the session is closed")
         await self._socket.send_bytes(pack(message))
 
-    async def close(self) -> None:
-        await self._socket.close(code=WSCloseCode.GOING_AWAY)
+    async def close(self, *, removed: bool = False) -> None:
+        await self._socket.close(code=REMOVED_CODE if removed else WSCloseCode.GOING_AWAY)
 
 
 class DispatcherServer:
-    """Serves a dispatcher on TCP; ``identify`` reads the node's id from the certificate it came with."""
+    """Serves a dispatcher on TCP; ``identify`` reads who a node is from the certificate it came with."""
 
     def __init__(
-        self, *, dispatcher: Dispatcher, tls: ssl.SSLContext, identify: Callable[[ssl.SSLObject], str]
+        self,
+        *,
+        dispatcher: Dispatcher,
+        admission: Admission,
+        tls: ssl.SSLContext,
+        identify: Callable[[ssl.SSLObject], NodeIdentity],
     ) -> None:
         self._dispatcher = dispatcher
+        self._admission = admission
         self._tls = tls
         self._identify = identify
         self._runner: web.AppRunner | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Listen. Raises Conflict when the port is taken, in Docker's words."""
-        app = web.Application()
+        app = web.Application(client_max_size=_REQUEST_LIMIT)
         app.router.add_get("/v1/session", self._session)
+        app.router.add_get(ROOT, self._root)
+        app.router.add_post(JOIN, self._join)
+        app.router.add_post(RENEW, self._renew)
         self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         try:
@@ -61,20 +91,36 @@ class DispatcherServer:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _session(self, request: web.Request) -> web.WebSocketResponse:
-        tls = request.transport.get_extra_info("ssl_object") if request.transport else None
-        if tls is None:
-            raise web.HTTPForbidden(text="nodes speak over TLS only")
+    async def _root(self, request: web.Request) -> web.Response:
+        return _answer(encode(TrustRoot(certificate=self._admission.root(), now=self._admission.now())))
+
+    async def _join(self, request: web.Request) -> web.Response:
         try:
-            node_id = self._identify(tls)
+            return _answer(encode(await self._admission.join(await _asked(request, JoinRequest))))
+        except ShoalError as error:
+            _log.info("%s may not join: %s", request.remote, error)
+            return _refusal(error)
+
+    async def _renew(self, request: web.Request) -> web.Response:
+        try:
+            node = self._identify(_tls(request))
+            return _answer(encode(self._admission.renew(node, await _asked(request, RenewalRequest))))
+        except ShoalError as error:
+            return _refusal(error)
+
+    async def _session(self, request: web.Request) -> web.WebSocketResponse:
+        try:
+            node_id = self._identify(_tls(request)).node_id
         except ShoalError as error:
             raise web.HTTPForbidden(text=str(error)) from error
         socket = web.WebSocketResponse(max_msg_size=MESSAGE_LIMIT, heartbeat=None, compress=False)
         await socket.prepare(request)
         try:
             await self._converse(node_id, socket)
+        except Removed as error:
+            await socket.close(code=REMOVED_CODE, message=_reason(error))
         except ShoalError as error:
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=str(error).encode()[:120])
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(error))
         except (ConnectionError, msgspec.DecodeError) as error:
             _log.info("the session with node %s broke: %s", node_id, error)
             await socket.close(code=WSCloseCode.PROTOCOL_ERROR)
@@ -92,3 +138,31 @@ class DispatcherServer:
                 await self._dispatcher.receive(session, from_agent(message.data))
         finally:
             self._dispatcher.end(session)
+
+
+def _reason(error: ShoalError) -> bytes:
+    """A close frame has room for no more (RFC 6455, 5.5)."""
+    return str(error).encode()[:120]
+
+
+def _tls(request: web.Request) -> ssl.SSLObject:
+    tls = request.transport.get_extra_info("ssl_object") if request.transport else None
+    if tls is None:
+        raise web.HTTPForbidden(text="nodes speak over TLS only")
+    found: ssl.SSLObject = tls
+    return found
+
+
+async def _asked(request: web.Request, kind: type[R]) -> R:
+    try:
+        return decode(await request.read(), kind)
+    except web.HTTPRequestEntityTooLarge as error:
+        raise InvalidArgument("the request is too large") from error
+
+
+def _answer(body: bytes, status: int = 200) -> web.Response:
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+def _refusal(error: ShoalError) -> web.Response:
+    return _answer(encode(Refusal(message=str(error))), status_of(error))

@@ -61,8 +61,8 @@ class FakeAgent:
                 del self.resources[key]
             self.resources.update({r.key: r for r in message.put})
 
-    async def close(self) -> None:
-        self.closed = True
+    async def close(self, *, removed: bool = False) -> None:
+        self.closed, self.removed = True, removed
 
 
 class Rig:

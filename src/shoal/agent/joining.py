@@ -1,0 +1,127 @@
+"""A node's side of becoming one, and of staying one: fetching the root, asking with a token, renewing."""
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from shoal.errors import Forbidden, InvalidArgument, Unavailable
+from shoal.objects.base import decode, encode, parse_time
+from shoal.pki import contexts
+from shoal.pki.authority import SHORTEST_VALIDITY, new_key, request
+from shoal.pki.files import NodeFiles
+from shoal.pki.identity import MANAGER_NAME
+from shoal.pki.tokens import parse_token
+from shoal.wire.admission import (
+    JOIN,
+    RENEW,
+    ROOT,
+    Admitted,
+    JoinRequest,
+    Refusal,
+    RenewalRequest,
+    Renewed,
+    TrustRoot,
+    error_of,
+)
+
+_log = logging.getLogger(__name__)
+# For one answer of one manager, in seconds.
+_ANSWER = 10.0
+# A difference of clocks that is worth a line in the log; and one that is not less than the shortest validity.
+_SKEW, _MOST_SKEW = timedelta(seconds=30), SHORTEST_VALIDITY
+
+
+async def join(managers: Sequence[str], asked: JoinRequest, now: datetime) -> tuple[str, str, NodeFiles]:
+    """Ask the managers (``address:port``), one after the other, to be let in; the new node's id, the manager that let
+    it in, and the node's files. ``asked`` has no request for a certificate yet. Raises InvalidArgument, Forbidden,
+    Conflict with a manager's reason, Unavailable when none answers."""
+    token = parse_token(asked.token)
+    key = await asyncio.to_thread(new_key)
+    asked = msgspec.structs.replace(asked, csr=request(key).decode())
+    tried: list[str] = []
+    for address in managers:
+        try:
+            told = decode(await _call(address, contexts.untrusting_client(), "GET", ROOT), TrustRoot)
+            token.verify_root(told.certificate.encode())
+            _check_clock(told, address, now)
+            trusting = contexts.joining_client(told.certificate.encode())
+            admitted = decode(await _call(address, trusting, "POST", JOIN, encode(asked)), Admitted)
+        except Unavailable as error:
+            tried.append(f"{address}: {error}")
+            continue
+        root, certificate = told.certificate.encode(), admitted.certificate.encode()
+        return admitted.node_id, address, NodeFiles(root=root, certificate=certificate, key=key)
+    raise Unavailable(
+        f"no manager of the swarm answers ({'; '.join(tried)}): see that the address is a manager's, and that this "
+        "machine may reach its port"
+    )
+
+
+async def renew(managers: Sequence[str], folder: Path) -> NodeFiles:
+    """A new key and a new certificate for the node whose files are in ``folder``. Raises Forbidden where the swarm does
+    not know it any more, Unavailable when no manager answers."""
+    key = await asyncio.to_thread(new_key)
+    body = encode(RenewalRequest(csr=request(key).decode()))
+    tls = await asyncio.to_thread(contexts.swarm_client, folder)
+    tried: list[str] = []
+    for address in managers:
+        try:
+            renewed = decode(await _call(address, tls, "POST", RENEW, body), Renewed)
+        except Unavailable as error:
+            tried.append(f"{address}: {error}")
+            continue
+        return NodeFiles(root=renewed.root.encode(), certificate=renewed.certificate.encode(), key=key)
+    raise Unavailable(f"no manager of the swarm answers ({'; '.join(tried)})")
+
+
+def _check_clock(told: TrustRoot, address: str, now: datetime) -> None:
+    """Raise Forbidden where the clocks differ so much that no certificate of this swarm holds here."""
+    theirs = parse_time(told.now)
+    if abs(now - theirs) > _MOST_SKEW:
+        raise Forbidden(
+            f"the clocks differ too much for certificates to hold: it is {now:%Y-%m-%d %H:%M:%S} here and "
+            f"{theirs:%Y-%m-%d %H:%M:%S} at the manager {address} (UTC): set this machine's clock, and join again"
+        )
+    if abs(now - theirs) > _SKEW:
+        _log.warning("this machine's clock and that of the manager %s differ by %s", address, abs(now - theirs))
+
+
+async def _call(address: str, tls: ssl.SSLContext, method: str, path: str, body: bytes | None = None) -> bytes:
+    """A manager's answer. Raises the error that it is, and Unavailable where there is none."""
+    timeout = aiohttp.ClientTimeout(total=_ANSWER)
+    options: dict[str, Any] = {"server_hostname": MANAGER_NAME} if tls.check_hostname else {}
+    try:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), timeout=timeout) as client:
+            async with client.request(method, f"https://{address}{path}", data=body, **options) as answer:
+                data = await answer.read()
+                if answer.status == 200:
+                    return data
+                raise error_of(answer.status, _message(data))
+    except TimeoutError as error:
+        raise Unavailable(f"no answer within {_ANSWER:g} s") from error
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise Unavailable(_words(error)) from error
+
+
+def _message(data: bytes) -> str:
+    try:
+        return decode(data, Refusal).message
+    except InvalidArgument:
+        return data.decode(errors="replace")[:200]
+
+
+def _words(error: Exception) -> str:
+    cause: BaseException = error
+    if isinstance(error, aiohttp.ClientConnectorError):
+        cause = error.os_error
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, ssl.SSLError):
+        return os.strerror(cause.errno).lower()
+    return str(cause) or type(cause).__name__

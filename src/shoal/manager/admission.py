@@ -1,0 +1,123 @@
+"""The swarm's authority at work: who comes with a join token becomes a node, who is one gets its certificate renewed.
+
+The secret of a token says as what a machine comes. A node that was removed is remembered until its last certificate has
+ended, so that it is refused by name rather than taken for somebody whom the manager has forgotten.
+"""
+
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from shoal.aio.clock import Clock
+from shoal.errors import Conflict, Forbidden, InvalidArgument, Unimplemented
+from shoal.manager.cluster import cert_validity, the_cluster, trust_root
+from shoal.objects.base import parse_time, timestamp
+from shoal.objects.cluster import Cluster
+from shoal.objects.ids import NodeId, swarm_id
+from shoal.objects.node import Node, NodeSpec, NodeStatus
+from shoal.pki.authority import RootCA
+from shoal.pki.identity import MANAGER, WORKER, NodeIdentity
+from shoal.pki.tokens import parse_token, same_token
+from shoal.store.store import Store
+from shoal.store.tx import Tx, View
+from shoal.wire.admission import Admitted, JoinRequest, RenewalRequest, Renewed
+
+_INVALID_TOKEN = (
+    "rpc error: code = InvalidArgument desc = A valid join token is necessary to join this cluster: "
+    "this one is not, or not any more (docker swarm join-token shows the present ones on a manager)"
+)
+
+
+class Admission:
+    """Admits nodes to the swarm of a store, and renews their certificates."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def root(self) -> str:
+        """The swarm's root certificate (PEM)."""
+        return trust_root(the_cluster(self._store.view))
+
+    def now(self) -> str:
+        """The manager's clock."""
+        return timestamp(self._clock.now())
+
+    async def join(self, asked: JoinRequest) -> Admitted:
+        """Make a node of who asks. Raises InvalidArgument for a token that is none of this swarm's, Conflict for an
+        address that another node has."""
+        now = self._clock.now()
+
+        def change(tx: Tx) -> Admitted:
+            cluster = the_cluster(tx)
+            role = _role(cluster, asked.token)
+            if role == MANAGER:
+                raise Unimplemented("a second manager is not supported yet: join as a worker")
+            if asked.availability not in ("active", "pause", "drain"):
+                raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
+            _check_address(tx, asked)
+            node_id = NodeId(swarm_id())
+            certificate = _sign(cluster, asked.csr, node_id, role, now)
+            tx.create(
+                Node(
+                    id=node_id,
+                    spec=NodeSpec(labels={}, role=role, availability=asked.availability),
+                    status=NodeStatus(state="unknown", addr=asked.addr),
+                )
+            )
+            return Admitted(node_id=node_id, certificate=certificate)
+
+        return await self._store.update(change)
+
+    def renew(self, node: NodeIdentity, asked: RenewalRequest) -> Renewed:
+        """A new certificate for a node, with the role that it has by now. Raises Forbidden for one that is none."""
+        view = self._store.view
+        cluster = the_cluster(view)
+        known = member(view, node.node_id)
+        certificate = _sign(cluster, asked.csr, known.id, known.spec.role or WORKER, self._clock.now())
+        return Renewed(certificate=certificate, root=trust_root(cluster))
+
+
+def member(view: View, node_id: str) -> Node:
+    """The node of that id. Raises Forbidden for one that is not, or not any longer."""
+    node = view.get(Node, node_id)
+    if node is not None:
+        return node
+    if node_id in the_cluster(view).removed_nodes:
+        raise Removed(f"node {node_id} was removed from this swarm: leave it here, and join again if it shall be back")
+    raise Forbidden(f"node {node_id} is not a member of this swarm, as far as this manager knows")
+
+
+class Removed(Forbidden):
+    """The node was taken out of the swarm, on purpose."""
+
+
+def note_removal(tx: Tx, node_id: str, now: datetime) -> None:
+    """Remember a removed node for as long as it can have a certificate."""
+    cluster = the_cluster(tx)
+    until = timestamp(now + cert_validity(cluster))
+    kept = {key: ends for key, ends in cluster.removed_nodes.items() if parse_time(ends) > now}
+    tx.update(replace(cluster, removed_nodes=kept | {node_id: until}))
+
+
+def _sign(cluster: Cluster, csr: str, node_id: NodeId, role: str, now: datetime) -> str:
+    root = RootCA.load(trust_root(cluster).encode(), cluster.root_ca_key.encode())
+    node = NodeIdentity(node_id=node_id, role=role, cluster_id=cluster.id)
+    return root.sign(csr.encode(), node, now, cert_validity(cluster)).decode()
+
+
+def _role(cluster: Cluster, token: str) -> str:
+    given = str(parse_token(token))
+    for role, expected in ((WORKER, cluster.join_tokens.worker), (MANAGER, cluster.join_tokens.manager)):
+        if same_token(given, expected):
+            return role
+    raise InvalidArgument(_INVALID_TOKEN)
+
+
+def _check_address(tx: Tx, asked: JoinRequest) -> None:
+    for node in tx.all(Node):
+        if node.is_ready and node.status.addr == asked.addr:
+            raise Conflict(
+                f"{asked.hostname} says to be reached at {asked.addr}, and so does node {node.hostname} of this swarm: "
+                "give each machine an address of its own, with --advertise-addr or --data-path-addr"
+            )

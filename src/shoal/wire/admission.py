@@ -1,0 +1,68 @@
+"""How a machine becomes a node, and stays one: what it asks a manager for on the swarm's port, as JSON over HTTPS.
+
+``GET /v1/root`` gives the swarm's root certificate to whoever asks; the join token says which one to expect.
+``POST /v1/join`` is for who has a token, ``POST /v1/renew`` for who has a certificate. An error comes as
+:class:`Refusal`, under the status of its kind.
+"""
+
+from shoal.errors import Conflict, Forbidden, InvalidArgument, ShoalError, Unavailable
+from shoal.objects.base import Object
+
+ROOT, JOIN, RENEW = "/v1/root", "/v1/join", "/v1/renew"
+
+# The kinds of error that a manager answers with; any other is the last.
+_STATUSES: dict[type[ShoalError], int] = {InvalidArgument: 400, Forbidden: 403, Conflict: 409, Unavailable: 503}
+
+
+class TrustRoot(Object, frozen=True):
+    """The root certificate (PEM), and the manager's clock, for who cannot check the one by the other yet."""
+
+    certificate: str
+    now: str
+
+
+class JoinRequest(Object, frozen=True):
+    """``csr`` is PEM, ``addr`` where the node's tunnels end, ``hostname`` its name in messages."""
+
+    token: str
+    csr: str
+    addr: str
+    hostname: str
+    availability: str = "active"
+
+
+class Admitted(Object, frozen=True):
+    """What the node is from now on: its certificate (PEM) says so too."""
+
+    node_id: str
+    certificate: str
+
+
+class RenewalRequest(Object, frozen=True):
+    """``csr`` is PEM; who asks is in the certificate that the connection came with."""
+
+    csr: str
+
+
+class Renewed(Object, frozen=True):
+    """A new certificate (PEM), and the root that signed it."""
+
+    certificate: str
+    root: str
+
+
+class Refusal(Object, frozen=True):
+    """Why not, for a person."""
+
+    message: str
+
+
+def status_of(error: ShoalError) -> int:
+    """The status under which an error is answered."""
+    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), 503)
+
+
+def error_of(status: int, message: str) -> ShoalError:
+    """The error that was answered."""
+    kinds = {status: kind for kind, status in _STATUSES.items()}
+    return kinds.get(status, Unavailable)(message)
