@@ -26,6 +26,11 @@ class FakeClock:
         """Set the wall clock, as an administrator or NTP does; nothing else notices."""
         self._start += change
 
+    async def stall(self, seconds: float) -> None:
+        """Let that much time pass in which nobody could act, as when the process was stopped."""
+        self._now += seconds
+        await self.advance(0)
+
     def monotonic(self) -> float:
         return self._now
 

@@ -337,11 +337,9 @@ class Swarm:
             await whole(self._leave(), name="swarm leave")
 
     async def _leave(self) -> None:
-        line = self._line
-        await self._stop_tasks()
-        # Only now, for the manager holds a node that has left to run nothing any more.
-        if line is not None:
-            await line.leave()
+        if self._line is not None:
+            # First, so that others send nothing more to what is stopped here.
+            await self._line.leave()
         await self._end()
 
     async def _removed(self) -> None:

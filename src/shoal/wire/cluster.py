@@ -152,7 +152,7 @@ class StatusReport(Message, frozen=True, tag="status"):
 
 
 class Leaving(Message, frozen=True, tag="leaving"):
-    """The node leaves the swarm: nothing runs on it any more."""
+    """The node leaves the swarm, and stops what runs on it."""
 
 
 class Applied(Message, frozen=True, tag="applied"):
@@ -186,7 +186,7 @@ class NetworkAttached(Message, frozen=True, tag="attached"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """The dispatcher's first message; ``heartbeat_period`` in nanoseconds."""
+    """The dispatcher's first message; ``heartbeat_period``, in nanoseconds, is how often it wants to hear one."""
 
     session_id: str
     heartbeat_period: int

@@ -62,8 +62,13 @@ _log = logging.getLogger(__name__)
 # Long enough for the commits of one burst, short enough not to be felt.
 _GATHER = 0.002
 _SHORTEST_PERIOD = 1_000_000_000
-# An agent may miss this many heartbeats before its node is held to be down.
+# Agents are to be heard this often in the period after which silence means that the machine is dead.
+_BEATS = 3
+# A node whose line was closed is given this many periods: its kernel closed it, so the machine lives, and with it what
+# runs there, while shoald is being restarted or upgraded.
 _GRACE = 3
+# How often in a period it is looked at.
+_LOOKS = 10
 
 
 class Connection(Protocol):
@@ -150,7 +155,7 @@ class Dispatcher:
 
     @property
     def heartbeat_period(self) -> int:
-        """How often agents are to be heard, in nanoseconds: never more than once a second, whatever is asked for."""
+        """How long a node may be silent before it is down, in nanoseconds; a second at least, whatever is asked for."""
         clusters = self._store.view.all(Cluster)
         asked = clusters[0].spec.dispatcher.heartbeat_period if clusters else None
         return max(asked or HEARTBEAT_NANOSECONDS, _SHORTEST_PERIOD)
@@ -236,7 +241,7 @@ class Dispatcher:
         member(self._store.view, node_id)
         session = Session(node_id, connection, self._clock)
         await self._replace(session)
-        await connection.send(Welcome(session_id=session.session_id, heartbeat_period=self.heartbeat_period))
+        await connection.send(Welcome(session_id=session.session_id, heartbeat_period=self.heartbeat_period // _BEATS))
 
         def ready(tx: Tx) -> None:
             if (current := tx.get(Node, node_id)) is not None:
@@ -320,20 +325,27 @@ class Dispatcher:
 
     async def watch_heartbeats(self) -> None:
         """End sessions that have gone silent, until cancelled. A node that is ready in the store and has no session,
-        such as one that died while no manager ran, is given as long to come back."""
+        such as one that died while no manager ran, is given longer to come back."""
         absent: dict[str, float] = {}
+        before = self._clock.monotonic()
         while True:
             period = self.heartbeat_period / 1e9
-            await self._clock.sleep(period / 2)
+            pause = period / _LOOKS
+            await self._clock.sleep(pause)
             now = self._clock.monotonic()
-            silent = now - period * _GRACE
-            for session in [s for s in self._sessions.values() if s.heard < silent]:
+            if (late := now - before - pause) > pause:
+                # This manager was not there itself: nobody is dead for that.
+                absent = {node_id: since + late for node_id, since in absent.items()}
+                for session in self._sessions.values():
+                    session.heard += late
+            before = now
+            for session in [s for s in self._sessions.values() if s.heard < now - period]:
                 await session.close()
                 self.end(session)
                 await self._down(session.node_id, "heartbeat failure")
             ready = {node.id for node in self._store.view.all(Node) if node.is_ready}
             absent = {node_id: absent.get(node_id, now) for node_id in ready - self._sessions.keys()}
-            for node_id in [node_id for node_id, since in absent.items() if since < silent]:
+            for node_id in [node_id for node_id, since in absent.items() if since < now - period * _GRACE]:
                 await self._down(node_id, "heartbeat failure")
 
     async def close(self) -> None:
