@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from shoal.manager.found import FoundingRequest, found
 from shoal.pki import contexts, files
-from shoal.wire.cluster import FromAgent, FromManager, Hello, Welcome, from_agent, pack
+from shoal.wire.cluster import FromAgent, FromManager, Heartbeat, HeartbeatTaken, Hello, Welcome, from_agent, pack
 
 M = TypeVar("M", bound=FromAgent)
 
@@ -27,6 +27,7 @@ class FakeManager:
     all_heard: list[FromAgent] = field(default_factory=list)
     sessions: int = 0
     welcomes: bool = True
+    answers: bool = True
     on_message: Callable[[FromAgent], FromManager | None] = lambda message: None
     _socket: web.WebSocketResponse | None = None
 
@@ -41,6 +42,8 @@ class FakeManager:
             self.all_heard.append(told)
             if isinstance(told, Hello) and self.welcomes:
                 await self.say(Welcome(session_id="s", heartbeat_period=20_000_000))
+            if isinstance(told, Heartbeat) and self.answers:
+                await self.say(HeartbeatTaken())
             if (answer := self.on_message(told)) is not None:
                 await self.say(answer)
         return socket
@@ -55,10 +58,10 @@ class FakeManager:
         assert self._socket is not None
         await self._socket.send_bytes(b"\xc1rubbish")
 
-    async def hang_up(self) -> None:
+    async def hang_up(self, code: int = WSCloseCode.OK) -> None:
         """End the session."""
         assert self._socket is not None
-        await self._socket.close()
+        await self._socket.close(code=code)
 
     def of(self, kind: type[M]) -> list[M]:
         """The messages of that kind in the present session."""

@@ -17,6 +17,7 @@ from shoal.network.node import Mesh, MeshPort, OverlayNetwork, RemoteEndpoint, V
 from shoal.objects.network import MTU_OPTION, Network
 from shoal.wire.cluster import (
     ClusterResource,
+    EndpointRecord,
     NetworkResource,
     NodeResource,
     Resource,
@@ -29,10 +30,15 @@ VXLAN_OVERHEAD = 50
 
 
 def cluster_networks(
-    resources: Iterable[Resource], node_id: str, underlay_mtu: int, ended: Collection[str] = ()
+    resources: Iterable[Resource],
+    node_id: str,
+    underlay_mtu: int,
+    *,
+    ended: Collection[str] = (),
+    lost: Collection[str] = (),
 ) -> ClusterNetworks:
     """All that the engine needs to know; ``underlay_mtu`` is that of the way to the other nodes, in bytes, ``ended``
-    the tasks that serve no longer."""
+    the tasks that serve no longer, ``lost`` the nodes whose tasks cannot be reached."""
     networks: dict[str, Network] = {}
     nodes: dict[str, NodeResource] = {}
     services: dict[str, list[ServiceResource]] = defaultdict(list)
@@ -44,7 +50,7 @@ def cluster_networks(
             case NodeResource():
                 nodes[resource.node_id] = resource
             case ServiceResource():
-                services[resource.network_id].append(_without(resource, ended))
+                services[resource.network_id].append(_without(resource, ended, lost))
             case ClusterResource(data_path_port=data_path_port):
                 port = data_path_port
             case _:
@@ -63,11 +69,13 @@ def cluster_networks(
     )
 
 
-def _without(service: ServiceResource, ended: Collection[str]) -> ServiceResource:
-    if not any(endpoint.serving and endpoint.task_id in ended for endpoint in service.endpoints):
+def _without(service: ServiceResource, ended: Collection[str], lost: Collection[str]) -> ServiceResource:
+    def is_gone(endpoint: EndpointRecord) -> bool:
+        return endpoint.serving and (endpoint.task_id in ended or endpoint.node_id in lost)
+
+    if not any(is_gone(endpoint) for endpoint in service.endpoints):
         return service
-    endpoints = [replace(e, serving=e.serving and e.task_id not in ended) for e in service.endpoints]
-    return replace(service, endpoints=endpoints)
+    return replace(service, endpoints=[replace(e, serving=False) if is_gone(e) else e for e in service.endpoints])
 
 
 def _overlay(network: Network, underlay_mtu: int, port: int) -> OverlayNetwork:

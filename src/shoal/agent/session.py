@@ -39,12 +39,17 @@ from shoal.wire.cluster import (
 )
 
 _log = logging.getLogger(__name__)
-_FIRST_PAUSE, _LAST_PAUSE = 0.05, 5.0
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 3.0
 _MESSAGE_LIMIT = 256 * 1024 * 1024
 # States that come together go out together.
 _GATHER = 0.002
-# How long a manager may take to answer a question, in seconds.
+# How long a manager may take to answer a question, and to welcome a node, in seconds.
 _ANSWER = 5.0
+_WELCOME = 10.0
+# After so many heartbeats without an answer, and so many seconds, the manager is held for dead.
+_MISSED, _LEAST = 3, 2.0
+# To reach a manager, and to part from one that does not answer, in seconds.
+_CONNECT, _PART = 3.0, 0.5
 
 
 class _Removed(Exception):
@@ -163,13 +168,14 @@ class ManagerSession:
 
     async def _session(self, manager: str) -> None:
         connector = aiohttp.TCPConnector(ssl=self._tls)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
             async with client.ws_connect(
                 f"https://{manager}/v1/session",
                 max_msg_size=_MESSAGE_LIMIT,
                 compress=0,
                 server_hostname=self._server_name,
+                timeout=aiohttp.ClientWSTimeout(ws_close=_PART),
             ) as socket:
                 await self._converse(socket)
 
@@ -179,15 +185,18 @@ class ManagerSession:
         self._pending |= self._known()
         senders: list[asyncio.Task[None]] = []
         told = ""
+        # Until it says how often it wants to hear heartbeats, which it answers.
+        patience = _WELCOME
         try:
             while True:
-                message = await socket.receive()
+                message = await socket.receive(timeout=patience)
                 if message.type is aiohttp.WSMsgType.CLOSE:
                     told = message.extra or ""
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     break
                 match from_manager(message.data):
                     case Welcome(heartbeat_period=period):
+                        patience = max(period / 1e9 * _MISSED, _LEAST)
                         senders.append(spawn(self._beat(socket, period / 1e9), name="heartbeats to the manager"))
                         senders.append(spawn(self._reports(socket), name="reports to the manager"))
                         self._wake.set()

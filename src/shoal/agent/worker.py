@@ -22,7 +22,7 @@ from shoal.errors import ShoalError
 from shoal.localdb.localdb import INCOMPLETE, INCOMPLETE_TASKS, Delete, LocalDB, Mark, Put
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task, TaskStatus
-from shoal.wire.cluster import Assignments, ClusterResource, Resource, ServiceResource, TaskResource
+from shoal.wire.cluster import Assignments, ClusterResource, NodeResource, Resource, ServiceResource, TaskResource
 
 _log = logging.getLogger(__name__)
 RESOURCE, _STATUS = "resource", "task-status"
@@ -71,6 +71,7 @@ class Worker:
         self._lock = asyncio.Lock()
         self._attachments = Attachments()
         self._is_incomplete = False
+        self._lost: frozenset[str] = frozenset()
 
     async def declare(self) -> None:
         """Read the snapshot on disk, and say what the swarm's networks were; no task is touched yet."""
@@ -95,12 +96,31 @@ class Worker:
 
     def _networks(self) -> ClusterNetworks:
         ended = {task_id for task_id, status in self._statuses.items() if is_terminal(TaskState.of(status.state))}
-        return cluster_networks(self._resources.values(), self._node_id, self._underlay_mtu, ended)
+        return cluster_networks(
+            self._resources.values(), self._node_id, self._underlay_mtu, ended=ended, lost=self._lost
+        )
 
     def managers(self) -> dict[str, str]:
         """The swarm's managers by their node's ids, as ``address:port``; none before the first snapshot."""
         cluster = self._resources.get("cluster")
         return cluster.managers if isinstance(cluster, ClusterResource) else {}
+
+    def peers(self) -> dict[str, str]:
+        """The addresses of the other nodes' ingress sandboxes, by node."""
+        return {
+            found.node_id: found.ingress_addresses[0].partition("/")[0]
+            for found in self._resources.values()
+            if isinstance(found, NodeResource) and found.ingress_addresses and found.node_id != self._node_id
+        }
+
+    async def lose(self, nodes: frozenset[str]) -> None:
+        """Send nothing to the tasks of these nodes, which are out of reach, until others are named."""
+        async with self._lock:
+            self._lost = nodes
+            try:
+                await self._tell_networks(self._networks())
+            except ShoalError as error:
+                _log.warning("the tasks of nodes out of reach cannot be withdrawn here yet: %s", error)
 
     async def attached(self, task_id: str) -> list[str]:
         """The addresses of a plain container's attachment, once they and its network are here."""

@@ -16,6 +16,7 @@ import msgspec
 
 from shoal.agent import joining
 from shoal.agent.controller import ContainerController, Controller
+from shoal.agent.reach import PeerWatch
 from shoal.agent.session import ManagerSession
 from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock, SteadyClock
@@ -33,10 +34,13 @@ from shoal.durable.objectfile import ObjectFile, Row, read_mark
 from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
 from shoal.errors import Conflict, Damaged, Forbidden, InvalidArgument, NotFound, ShoalError, Unavailable
+from shoal.kernel import netns
+from shoal.kernel.echo import EchoSocket
 from shoal.kernel.routes import host_routes, mtu_of
 from shoal.manager.cluster import the_cluster
 from shoal.manager.found import FoundingRequest, first_node, found, issue
 from shoal.manager.manager import Manager
+from shoal.network.node import INGRESS_NETNS
 from shoal.objects.base import parse_time
 from shoal.objects.cluster import ClusterSpec
 from shoal.objects.container import Container
@@ -116,6 +120,7 @@ class Swarm:
         self._failure: ShoalError | None = None
         self._retry: asyncio.Task[None] | None = None
         self._session: asyncio.Task[Any] | None = None
+        self._peer_watch: asyncio.Task[None] | None = None
 
     def control(self) -> Manager:
         """The manager on this node. Raises Unavailable, in Docker's words, where there is none."""
@@ -169,7 +174,7 @@ class Swarm:
 
     async def stop(self) -> None:
         """shoald ends: tasks and networks stay as they are."""
-        await cancel(self._session, self._reporter, self._renewer, self._retry)
+        await cancel(self._session, self._peer_watch, self._reporter, self._renewer, self._retry)
         if self._worker is not None:
             await self._worker.leave()
         if self.manager is not None:
@@ -243,7 +248,7 @@ class Swarm:
 
     async def _restore_in_place(self, member: Membership, backup: Backup) -> None:
         """The swarm as it was, on the node where it was: the containers of its tasks need not know."""
-        await cancel(self._session, self._reporter, self._renewer, self._retry)
+        await cancel(self._session, self._peer_watch, self._reporter, self._renewer, self._retry)
         if self.manager is not None:
             await self.manager.stop()
         self.manager = self._line = None
@@ -357,7 +362,7 @@ class Swarm:
 
     async def _end(self) -> None:
         """Be a member no longer, as far as this node had come to be one."""
-        await cancel(self._session, self._reporter, self._renewer, self._retry)
+        await cancel(self._session, self._peer_watch, self._reporter, self._renewer, self._retry)
         if self.manager is not None:
             await self.manager.stop()
         self.manager = self._session = self._reporter = self._retry = self._failure = None
@@ -505,6 +510,13 @@ class Swarm:
         )
         await worker.start()
         self._session = spawn(self._line.run(), name="session with the manager")
+        watch = PeerWatch(
+            peers=worker.peers,
+            open_echo=lambda: EchoSocket.open(netns.BASE / INGRESS_NETNS),
+            changed=worker.lose,
+            clock=self._clock,
+        )
+        self._peer_watch = spawn(watch.run(), name="reach of other nodes")
 
     def _managers(self, member: Membership | None = None) -> dict[str, str]:
         """Where the swarm's managers are, by their nodes' ids: a manager calls itself, others whom they know of."""

@@ -134,7 +134,7 @@ class Hello(Message, frozen=True, tag="hello"):
 
 
 class Heartbeat(Message, frozen=True, tag="heartbeat"):
-    """The agent lives; sent every period that the dispatcher named."""
+    """The agent lives; sent every period that the dispatcher named, and answered by :class:`HeartbeatTaken`."""
 
 
 class StatusUpdate(Object, frozen=True):
@@ -192,6 +192,10 @@ class Welcome(Message, frozen=True, tag="welcome"):
     heartbeat_period: int
 
 
+class HeartbeatTaken(Message, frozen=True, tag="heard"):
+    """The dispatcher lives, too."""
+
+
 class Assignments(Message, frozen=True, tag="assignments"):
     """The snapshot as a whole (``full``), or what has changed since version ``base``."""
 
@@ -209,7 +213,7 @@ class StatusTaken(Message, frozen=True, tag="taken"):
 
 
 FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied | AttachNetwork | DetachNetwork | Leaving
-FromManager: TypeAlias = Welcome | Assignments | StatusTaken | NetworkAttached
+FromManager: TypeAlias = Welcome | HeartbeatTaken | Assignments | StatusTaken | NetworkAttached
 
 _encoder = msgspec.msgpack.Encoder()
 _from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)

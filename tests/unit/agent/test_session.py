@@ -19,6 +19,7 @@ from shoal.objects.task import TaskStatus
 from shoal.pki import contexts
 from shoal.pki.identity import MANAGER_NAME
 from shoal.wire.cluster import (
+    REMOVED_CODE,
     Applied,
     Assignments,
     AttachNetwork,
@@ -218,5 +219,28 @@ def test_leaving_networks_without_a_manager_is_told_later(tmp_path: Path) -> Non
         made.manager.welcomes = True
         await made.manager.hang_up()
         await eventually(lambda: {d.task_id for d in made.manager.of(DetachNetwork)} == {"a1", "a2"})
+
+    run(tmp_path, work)
+
+
+def test_a_manager_that_falls_silent_is_left(tmp_path: Path) -> None:
+    async def work(made: Bench) -> None:
+        await asyncio.sleep(0.1)
+        assert made.manager.sessions == 1
+        # Its machine has died, or cannot be reached: nothing comes any more, and no end either.
+        made.manager.answers = False
+        await eventually(lambda: made.manager.sessions == 2)
+        made.manager.answers = True
+        await eventually(lambda: bool(made.manager.of(Heartbeat)))
+
+    run(tmp_path, work)
+
+
+def test_a_manager_says_that_the_node_is_none_any_more(tmp_path: Path) -> None:
+    async def work(made: Bench) -> None:
+        await made.manager.hang_up(REMOVED_CODE)
+        await eventually(lambda: made.removed == 1)
+        await asyncio.sleep(0.2)
+        assert (made.removed, made.manager.sessions) == (1, 1)
 
     run(tmp_path, work)

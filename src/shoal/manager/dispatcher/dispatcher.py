@@ -45,6 +45,7 @@ from shoal.wire.cluster import (
     FromAgent,
     FromManager,
     Heartbeat,
+    HeartbeatTaken,
     Hello,
     Leaving,
     NetworkAttached,
@@ -284,7 +285,9 @@ class Dispatcher:
             case Leaving():
                 self.end(session)
                 await self._down(session.node_id, "it has left the swarm")
-            case Heartbeat() | Hello():
+            case Heartbeat():
+                await session.connection.send(HeartbeatTaken())
+            case Hello():
                 pass
 
     async def _attach(self, node_id: str, asked: AttachNetwork) -> NetworkAttached:
