@@ -12,7 +12,17 @@ from aiohttp import WSCloseCode, web
 
 from shoal.manager.found import FoundingRequest, found
 from shoal.pki import contexts, files
-from shoal.wire.cluster import FromAgent, FromManager, Heartbeat, HeartbeatTaken, Hello, Welcome, from_agent, pack
+from shoal.wire.cluster import (
+    FromAgent,
+    FromManager,
+    Heartbeat,
+    HeartbeatTaken,
+    Hello,
+    Revision,
+    Welcome,
+    from_agent,
+    pack,
+)
 
 M = TypeVar("M", bound=FromAgent)
 
@@ -28,6 +38,7 @@ class FakeManager:
     sessions: int = 0
     welcomes: bool = True
     answers: bool = True
+    revision: Revision = Revision()
     on_message: Callable[[FromAgent], FromManager | None] = lambda message: None
     _socket: web.WebSocketResponse | None = None
 
@@ -41,7 +52,7 @@ class FakeManager:
             self.heard.append(told)
             self.all_heard.append(told)
             if isinstance(told, Hello) and self.welcomes:
-                await self.say(Welcome(session_id="s", heartbeat_period=20_000_000))
+                await self.say(Welcome(session_id="s", heartbeat_period=20_000_000, revision=self.revision))
             if isinstance(told, Heartbeat) and self.answers:
                 await self.say(HeartbeatTaken())
             if (answer := self.on_message(told)) is not None:

@@ -16,7 +16,7 @@ import msgspec
 
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
-from shoal.errors import Forbidden, ShoalError, Unavailable
+from shoal.errors import Conflict, Forbidden, ShoalError, Unavailable
 from shoal.objects.node import NodeDescription
 from shoal.objects.task import TaskStatus
 from shoal.wire.cluster import (
@@ -30,6 +30,7 @@ from shoal.wire.cluster import (
     Hello,
     Leaving,
     NetworkAttached,
+    Revision,
     StatusReport,
     StatusTaken,
     StatusUpdate,
@@ -58,7 +59,8 @@ class _Removed(Exception):
 
 class ManagerSession:
     """Keeps a session with one of the ``managers`` (``address:port``) open. ``assign`` is called with each version, in
-    order; ``removed``, once, when a manager says that this node was taken out of the swarm."""
+    order; ``removed``, once, when a manager says that this node was taken out of the swarm. ``seen`` is the newest
+    state that this node was told of."""
 
     def __init__(
         self,
@@ -71,6 +73,7 @@ class ManagerSession:
         assign: Callable[[Assignments], Awaitable[None]],
         known: Callable[[], Mapping[str, TaskStatus]],
         removed: Callable[[], Awaitable[None]],
+        seen: Callable[[], Revision],
         clock: Clock,
     ) -> None:
         self._managers = managers
@@ -81,6 +84,7 @@ class ManagerSession:
         self._assign = assign
         self._known = known
         self._removed = removed
+        self._seen = seen
         self._clock = clock
         self._turn = 0
         self._pending: dict[str, TaskStatus] = {}
@@ -195,7 +199,8 @@ class ManagerSession:
                 if message.type is not aiohttp.WSMsgType.BINARY:
                     break
                 match from_manager(message.data):
-                    case Welcome(heartbeat_period=period):
+                    case Welcome(heartbeat_period=period, revision=revision):
+                        self._check(revision)
                         patience = max(period / 1e9 * _MISSED, _LEAST)
                         senders.append(spawn(self._beat(socket, period / 1e9), name="heartbeats to the manager"))
                         senders.append(spawn(self._reports(socket), name="reports to the manager"))
@@ -222,6 +227,16 @@ class ManagerSession:
             raise _Removed
         if told:
             raise Unavailable(told)
+
+    def _check(self, revision: Revision) -> None:
+        """Raise Conflict for a manager that knows less than this node was told: its state is an old one, or it is not
+        up to date yet."""
+        if revision < (seen := self._seen()):
+            raise Conflict(
+                f"its state is older than what this node was told (revision {revision.number} of epoch "
+                f"{revision.epoch}, and here {seen.number} of {seen.epoch}), so it is not obeyed. If the swarm shall "
+                "go on from that state: shoal state export FILE, shoal state import --force FILE on that manager"
+            )
 
     async def _take(self, assignments: Assignments, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Apply a version and say so; one that could not be applied whole is not acknowledged."""

@@ -22,10 +22,18 @@ from shoal.errors import ShoalError
 from shoal.localdb.localdb import INCOMPLETE, INCOMPLETE_TASKS, Delete, LocalDB, Mark, Put
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task, TaskStatus
-from shoal.wire.cluster import Assignments, ClusterResource, NodeResource, Resource, ServiceResource, TaskResource
+from shoal.wire.cluster import (
+    Assignments,
+    ClusterResource,
+    NodeResource,
+    Resource,
+    Revision,
+    ServiceResource,
+    TaskResource,
+)
 
 _log = logging.getLogger(__name__)
-RESOURCE, _STATUS = "resource", "task-status"
+RESOURCE, _STATUS, _SEEN = "resource", "task-status", "seen"
 # Before the next try to remove a task, in seconds.
 _AGAIN = 1.0
 
@@ -37,7 +45,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 # What lies in the local database, by kind.
-KINDS: dict[str, type[msgspec.Struct]] = {RESOURCE: Kept, _STATUS: TaskStatus}
+KINDS: dict[str, type[msgspec.Struct]] = {RESOURCE: Kept, _STATUS: TaskStatus, _SEEN: Revision}
 
 
 class Worker:
@@ -72,12 +80,14 @@ class Worker:
         self._attachments = Attachments()
         self._is_incomplete = False
         self._lost: frozenset[str] = frozenset()
+        self.seen = Revision()
 
     async def declare(self) -> None:
         """Read the snapshot on disk, and say what the swarm's networks were; no task is touched yet."""
         kept = await self._db.load(RESOURCE, Kept)
         self._resources = {key: found.resource for key, found in kept.items()}
         self._statuses = await self._db.load(_STATUS, TaskStatus)
+        self.seen = (await self._db.load(_SEEN, Revision)).get(_SEEN, Revision())
         self._is_incomplete = INCOMPLETE_TASKS in await self._db.load(INCOMPLETE, Mark)
         if self._resources:
             await self._tell_networks(self._networks())
@@ -150,6 +160,9 @@ class Worker:
             self._resources |= {resource.key: resource for resource in assignments.put}
             changes: list[Put | Delete] = [Put(RESOURCE, r.key, Kept(r)) for r in assignments.put]
             changes += [Delete(RESOURCE, key) for key in removed]
+            if assignments.revision > self.seen:
+                self.seen = assignments.revision
+                changes.append(Put(_SEEN, _SEEN, self.seen))
             if changes:
                 await self._db.keep(changes)
             await self._apply()
@@ -245,7 +258,7 @@ class Worker:
             await self._remove_others(())
             changes: list[Put | Delete] = [Delete(RESOURCE, key) for key in self._resources]
             changes += [Delete(_STATUS, key) for key in self._statuses]
-            self._resources, self._statuses = {}, {}
-            if changes:
-                await self._db.keep(changes)
+            changes.append(Delete(_SEEN, _SEEN))
+            self._resources, self._statuses, self.seen = {}, {}, Revision()
+            await self._db.keep(changes)
             await self._tell_networks(ClusterNetworks())

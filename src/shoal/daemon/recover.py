@@ -19,6 +19,7 @@ from shoal.durable.objectfile import ObjectFile, read_mark
 from shoal.engine import copies
 from shoal.errors import Damaged, InvalidArgument, ShoalError
 from shoal.localdb.localdb import INCOMPLETE, INCOMPLETE_CONTAINERS, INCOMPLETE_TASKS, Mark
+from shoal.manager.cluster import in_a_new_epoch
 from shoal.manager.dispatcher.snapshot import snapshot_of
 from shoal.manager.found import first_node, issue
 from shoal.objects.base import timestamp
@@ -185,7 +186,7 @@ def _recover_swarm(root: Path, stamp: str, now: datetime) -> Iterator[str]:
     if why or unreadable:
         newest = max(obj.version.index for obj in objects)
         number = max(found.number, read_mark(path), newest) + 1
-        rows = rows_of(_of(obj, number) for obj in objects)
+        rows = rows_of(_of(obj, number) for obj in in_a_new_epoch(objects, now))
         aside = salvage.replace(path, rows, number, what=what, root=root, stamp=stamp)
         yield why or f"{what} in {path} holds objects that cannot be read"
         yield f"  it is now {aside}; {len(rows)} objects were kept"

@@ -37,7 +37,7 @@ from shoal.errors import Conflict, Damaged, Forbidden, InvalidArgument, NotFound
 from shoal.kernel import netns
 from shoal.kernel.echo import EchoSocket
 from shoal.kernel.routes import host_routes, mtu_of
-from shoal.manager.cluster import the_cluster
+from shoal.manager.cluster import in_a_new_epoch, the_cluster
 from shoal.manager.found import FoundingRequest, first_node, found, issue
 from shoal.manager.manager import Manager
 from shoal.network.node import INGRESS_NETNS
@@ -238,7 +238,7 @@ class Swarm:
         files.save(folder / membership.CERTIFICATES, issue(backup.cluster, backup.node.id, self._clock.now()))
         there = first_node(backup.node.id, member.advertise)
         node = msgspec.structs.replace(backup.node, manager_status=there.manager_status, status=there.status)
-        objects = [node if obj is backup.node else obj for obj in backup.objects]
+        objects = [node if obj is backup.node else obj for obj in in_a_new_epoch(backup.objects, self._clock.now())]
         file = ObjectFile.open(folder / membership.DATABASE, what=STATE, root=self._data_root)
         try:
             file.commit([Row(*row) for row in rows_of(objects)], backup.manifest.revision)
@@ -267,7 +267,12 @@ class Swarm:
         number = max(read_mark(database), backup.manifest.revision) + 1
         database.touch(mode=0o600)
         salvage.replace(
-            database, rows_of(backup.objects), number, what=STATE, root=self._data_root, stamp=salvage.stamp(now)
+            database,
+            rows_of(in_a_new_epoch(backup.objects, now)),
+            number,
+            what=STATE,
+            root=self._data_root,
+            stamp=salvage.stamp(now),
         )
         files.save(self._certificates, issue(backup.cluster, backup.node.id, now))
 
@@ -506,6 +511,7 @@ class Swarm:
             assign=self._assign,
             known=worker.statuses,
             removed=self._removed,
+            seen=lambda: worker.seen,
             clock=self._clock,
         )
         await worker.start()

@@ -1,15 +1,27 @@
 """The one swarm object of a store, and what is read out of it in more than one place."""
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from msgspec.structs import replace
 
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import NODE_CERT_NANOSECONDS
+from shoal.store.tables import Stored
 from shoal.store.tx import View
 
 
 def the_cluster(view: View) -> Cluster:
     """The one swarm object of a store."""
     return view.all(Cluster)[0]
+
+
+def in_a_new_epoch(objects: Iterable[Stored], now: datetime) -> list[Stored]:
+    """The objects of a state that is put in the place of a newer one, on purpose: nodes follow it all the same."""
+    return [
+        replace(obj, epoch=max(obj.epoch + 1, int(now.timestamp()))) if isinstance(obj, Cluster) else obj
+        for obj in objects
+    ]
 
 
 def trust_root(cluster: Cluster) -> str:

@@ -66,7 +66,8 @@ class JoinTokens(Object, frozen=True):
 
 class Cluster(Object, frozen=True):
     """There is one in every store. ``root_ca_key`` never leaves the managers; ``removed_nodes`` has, by their ids,
-    until when nodes that were removed can have a certificate."""
+    until when nodes that were removed can have a certificate. ``epoch`` goes up when the state is put back to an older
+    one on purpose."""
 
     id: ClusterId
     version: Version = Version()
@@ -81,4 +82,5 @@ class Cluster(Object, frozen=True):
     join_tokens: JoinTokens = JoinTokens()
     root_ca_key: str = ""
     unlock_key: str = ""
+    epoch: int = 0
     removed_nodes: dict[str, str] = msgspec.field(default_factory=dict)

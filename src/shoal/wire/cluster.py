@@ -24,6 +24,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
     """Base of all messages and resources; the tag tells them apart."""
 
 
+class Revision(msgspec.Struct, frozen=True, order=True):
+    """How new a manager's state is: the store's revision, within an epoch of the swarm's."""
+
+    epoch: int = 0
+    number: int = 0
+
+
 class TaskResource(Message, frozen=True, tag="task"):
     """A task that was given to this node, with the state that is wanted of it."""
 
@@ -186,10 +193,12 @@ class NetworkAttached(Message, frozen=True, tag="attached"):
 
 
 class Welcome(Message, frozen=True, tag="welcome"):
-    """The dispatcher's first message; ``heartbeat_period``, in nanoseconds, is how often it wants to hear one."""
+    """The dispatcher's first message; ``heartbeat_period``, in nanoseconds, is how often it wants to hear one.
+    ``revision`` says what it knows, so that a node does not follow one who knows less than it was told already."""
 
     session_id: str
     heartbeat_period: int
+    revision: Revision = Revision()
 
 
 class HeartbeatTaken(Message, frozen=True, tag="heard"):
@@ -197,13 +206,15 @@ class HeartbeatTaken(Message, frozen=True, tag="heard"):
 
 
 class Assignments(Message, frozen=True, tag="assignments"):
-    """The snapshot as a whole (``full``), or what has changed since version ``base``."""
+    """The snapshot as a whole (``full``), or what has changed since version ``base``; versions count within a session,
+    ``revision`` is what it was rendered from."""
 
     version: int
     base: int
     full: bool
     put: list[Resource]
     remove: list[str]
+    revision: Revision = Revision()
 
 
 class StatusTaken(Message, frozen=True, tag="taken"):

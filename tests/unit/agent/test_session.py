@@ -27,7 +27,9 @@ from shoal.wire.cluster import (
     FromAgent,
     FromManager,
     Heartbeat,
+    Hello,
     NetworkAttached,
+    Revision,
     StatusReport,
     StatusTaken,
 )
@@ -40,6 +42,7 @@ class Bench:
     known: dict[str, TaskStatus] = field(default_factory=dict)
     fails: list[Exception] = field(default_factory=list)
     removed: int = 0
+    seen: Revision = Revision()
 
     def __post_init__(self) -> None:
         self.session = ManagerSession(
@@ -51,6 +54,7 @@ class Bench:
             assign=self._assign,
             known=lambda: self.known,
             removed=self._removed,
+            seen=lambda: self.seen,
             clock=SystemClock(),
         )
 
@@ -242,5 +246,22 @@ def test_a_manager_says_that_the_node_is_none_any_more(tmp_path: Path) -> None:
         await eventually(lambda: made.removed == 1)
         await asyncio.sleep(0.2)
         assert (made.removed, made.manager.sessions) == (1, 1)
+
+    run(tmp_path, work)
+
+
+def test_a_manager_whose_state_is_older_is_not_obeyed(tmp_path: Path) -> None:
+    async def work(made: Bench) -> None:
+        made.seen = Revision(2, 40)
+        for stale in (Revision(2, 39), Revision(1, 90)):
+            made.manager.revision = stale
+            made.manager.on_message = lambda told: version(1) if isinstance(told, Hello) else None
+            sessions = made.manager.sessions
+            await made.manager.hang_up()
+            await eventually(lambda before=sessions: made.manager.sessions >= before + 2)  # type: ignore[misc]
+            assert made.assigned == []
+        # An older number of a newer epoch is what somebody wants to go on from.
+        made.manager.revision = Revision(3, 1)
+        await eventually(lambda: made.assigned == [1])
 
     run(tmp_path, work)

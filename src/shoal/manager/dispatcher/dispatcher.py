@@ -51,6 +51,7 @@ from shoal.wire.cluster import (
     NetworkAttached,
     NodeResource,
     Resource,
+    Revision,
     ServiceResource,
     StatusReport,
     StatusTaken,
@@ -96,7 +97,7 @@ class Session:
         self.applied = 0
         self._clock = clock
         self.heard = clock.monotonic()
-        self._wanted: dict[str, Resource] | None = None
+        self._wanted: tuple[dict[str, Resource], Revision] | None = None
         self._networks: frozenset[str] = frozenset()
         self._sender: asyncio.Task[None] | None = None
 
@@ -104,13 +105,13 @@ class Session:
         """The agent was heard of."""
         self.heard = self._clock.monotonic()
 
-    def offer(self, rendered: dict[str, Resource]) -> None:
-        """Have sent what differs from what was sent before; the first time all of it.
+    def offer(self, rendered: dict[str, Resource], revision: Revision) -> None:
+        """Have sent what differs from what was sent before; the first time all of it. It was rendered of ``revision``.
 
         Returns at once: an agent that is slow to read is told the newest state when it has read the one before, and
         holds up nobody else.
         """
-        self._wanted = rendered
+        self._wanted = (rendered, revision)
         self._networks = frozenset(key for key in rendered if key.startswith("network/"))
         if self._sender is None or self._sender.done():
             self._sender = spawn(self._send(), name=f"assignments for {self.node_id}")
@@ -120,8 +121,8 @@ class Session:
         return any(f"network/{network_id}" in self._networks for network_id in networks)
 
     async def _send(self) -> None:
-        while (rendered := self._wanted) is not None:
-            self._wanted = None
+        while (wanted := self._wanted) is not None:
+            (rendered, revision), self._wanted = wanted, None
             full = self.version == 0
             change = difference(self.sent, rendered)
             if not change and not full:
@@ -129,7 +130,7 @@ class Session:
             self.sent = rendered
             self.version += 1
             try:
-                await self.connection.send(_assignments(self.version, change, full=full))
+                await self.connection.send(_assignments(self.version, change, revision, full=full))
             except ConnectionError:
                 _log.info("node %s went away while it was told of changes", self.node_id)
                 return
@@ -140,8 +141,10 @@ class Session:
         await self.connection.close(removed=removed)
 
 
-def _assignments(version: int, change: Difference, *, full: bool) -> Assignments:
-    return Assignments(version=version, base=version - 1, full=full, put=change.put, remove=change.remove)
+def _assignments(version: int, change: Difference, revision: Revision, *, full: bool) -> Assignments:
+    return Assignments(
+        version=version, base=version - 1, full=full, put=change.put, remove=change.remove, revision=revision
+    )
 
 
 class Dispatcher:
@@ -160,6 +163,11 @@ class Dispatcher:
         clusters = self._store.view.all(Cluster)
         asked = clusters[0].spec.dispatcher.heartbeat_period if clusters else None
         return max(asked or HEARTBEAT_NANOSECONDS, _SHORTEST_PERIOD)
+
+    @property
+    def _revision(self) -> Revision:
+        clusters = self._store.view.all(Cluster)
+        return Revision(clusters[0].epoch if clusters else 0, self._store.revision)
 
     async def run(self) -> None:
         """Send every session what changes, until cancelled or the store is closed."""
@@ -231,7 +239,8 @@ class Dispatcher:
         for session in list(sessions):
             # A snapshot takes about a millisecond: others have their turn in between.
             await asyncio.sleep(0)
-            session.offer(render(self._store.view, session.node_id, by_network, self._nodes))
+            rendered = render(self._store.view, session.node_id, by_network, self._nodes)
+            session.offer(rendered, self._revision)
 
     async def serve(self, node_id: str, connection: Connection, hello: Hello) -> Session:
         """Open a session for a node that has said hello. Raises Forbidden for one that is no member, Removed for one
@@ -242,7 +251,12 @@ class Dispatcher:
         member(self._store.view, node_id)
         session = Session(node_id, connection, self._clock)
         await self._replace(session)
-        await connection.send(Welcome(session_id=session.session_id, heartbeat_period=self.heartbeat_period // _BEATS))
+        welcome = Welcome(
+            session_id=session.session_id,
+            heartbeat_period=self.heartbeat_period // _BEATS,
+            revision=self._revision,
+        )
+        await connection.send(welcome)
 
         def ready(tx: Tx) -> None:
             if (current := tx.get(Node, node_id)) is not None:
