@@ -37,7 +37,7 @@ def cluster_networks(
     ended: Collection[str] = (),
     lost: Collection[str] = (),
 ) -> ClusterNetworks:
-    """All that the engine needs to know; ``underlay_mtu`` is that of the way to the other nodes, in bytes, ``ended``
+    """All that the engine needs to know; ``underlay_mtu`` is that of this node's own link, in bytes, ``ended``
     the tasks that serve no longer, ``lost`` the nodes whose tasks cannot be reached."""
     networks: dict[str, Network] = {}
     nodes: dict[str, NodeResource] = {}
@@ -57,6 +57,8 @@ def cluster_networks(
                 pass
     ingress = next((n for n in networks.values() if n.is_ingress), None)
     own = nodes.get(node_id)
+    # What fits through the smallest link fits everywhere: all nodes say the same of a network, whoever is on it now.
+    underlay_mtu = min([underlay_mtu, *(node.mtu for node in nodes.values() if node.mtu)])
     return ClusterNetworks(
         networks=networks,
         overlays={n.id: _overlay(n, underlay_mtu, port) for n in networks.values() if n.vni is not None},

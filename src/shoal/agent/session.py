@@ -70,6 +70,7 @@ class ManagerSession:
         server_name: str,
         describe: Callable[[], NodeDescription],
         address: str,
+        mtu: int,
         assign: Callable[[Assignments], Awaitable[None]],
         known: Callable[[], Mapping[str, TaskStatus]],
         removed: Callable[[], Awaitable[None]],
@@ -81,6 +82,7 @@ class ManagerSession:
         self._server_name = server_name
         self._describe = describe
         self._address = address
+        self._mtu = mtu
         self._assign = assign
         self._known = known
         self._removed = removed
@@ -184,7 +186,7 @@ class ManagerSession:
                 await self._converse(socket)
 
     async def _converse(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        await self._send(socket, Hello(description=self._describe(), addr=self._address))
+        await self._send(socket, Hello(description=self._describe(), addr=self._address, mtu=self._mtu))
         # The last state of each counts; what is older and was not taken would only hide it.
         self._pending |= self._known()
         senders: list[asyncio.Task[None]] = []

@@ -60,7 +60,7 @@ def _without_keys(cluster: Cluster) -> ClusterSpec:
 
 def node_answer(node: Node) -> Node:
     """A node for clients; its labels are there even when there are none."""
-    return replace(node, spec=replace(node.spec, labels=node.spec.labels or {}), attachment=None)
+    return replace(node, spec=replace(node.spec, labels=node.spec.labels or {}), attachment=None, underlay_mtu=0)
 
 
 def task_answer(task: Task) -> TaskAnswer:

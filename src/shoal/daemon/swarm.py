@@ -508,6 +508,7 @@ class Swarm:
             server_name=MANAGER_NAME,
             describe=self.describe,
             address=member.data_path,
+            mtu=mtu_of(member.data_path),
             assign=self._assign,
             known=worker.statuses,
             removed=self._removed,

@@ -25,7 +25,6 @@ from shoal.network.items import (
     table,
 )
 from shoal.network.node import (
-    FIRST_MARK,
     INGRESS_NETNS,
     BridgeNetwork,
     Endpoint,
@@ -34,12 +33,15 @@ from shoal.network.node import (
     OverlayNetwork,
     Sandbox,
     mac_of,
+    mark_of,
     version_of,
 )
 
 HOST_PART = "host"
 # The table of a mark's way back lies this far above the mark.
 _TABLE_OF_MARK = 100
+# From here on tables are the kernel's own (linux/rtnetlink.h), which a high mark keeps clear of.
+_RESERVED_TABLES, _HIGH_TABLE_OF_MARK = 250, 1000
 _ALIAS_BYTES = 255  # the kernel's IFALIASZ, less one
 
 
@@ -181,10 +183,12 @@ def _ways_back(ns: str, endpoints: Iterable[Endpoint], mesh: Mesh) -> Iterator[I
     if endpoint is None:
         return
     versions = {version_of(address) for address in endpoint.addresses}
-    for mark, router in enumerate(mesh.routers, FIRST_MARK):
+    for router in mesh.routers:
         address = ip_interface(router)
         if address.version not in versions:
             continue
-        yield Rule(ns, address.version, mark, _TABLE_OF_MARK + mark)
+        mark = mark_of(router)
+        table = mark + (_TABLE_OF_MARK if mark + _TABLE_OF_MARK < _RESERVED_TABLES else _HIGH_TABLE_OF_MARK)
+        yield Rule(ns, address.version, mark, table)
         default = "0.0.0.0/0" if address.version == 4 else "::/0"
-        yield Route(ns, default, str(address.ip), endpoint.interface, _TABLE_OF_MARK + mark)
+        yield Route(ns, default, str(address.ip), endpoint.interface, table)

@@ -11,8 +11,6 @@ from functools import lru_cache
 
 INGRESS_SANDBOX = "ingress-sbox"
 INGRESS_NETNS = "ingress_sbox"
-# A connection through the mesh is marked with its router's place among all routers, counted from here.
-FIRST_MARK = 2
 
 
 def version_of(address: str) -> int:
@@ -124,6 +122,13 @@ class Mesh:
     ports: tuple[MeshPort, ...] = ()
     routers: tuple[str, ...] = ()
     host_address: str | None = None
+
+
+def mark_of(router: str) -> int:
+    """What connections that came through a router (its address, with the prefix) are marked with: its number in its
+    network, which stays the same whatever other routers come and go."""
+    interface = ipaddress.ip_interface(router)
+    return int(interface.ip) & int(interface.hostmask) & 0x7FFFFFFF
 
 
 @dataclass(frozen=True)

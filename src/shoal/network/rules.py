@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from shoal.network.node import (
-    FIRST_MARK,
     INGRESS_NETNS,
     Endpoint,
     Mesh,
@@ -18,10 +17,13 @@ from shoal.network.node import (
     Sandbox,
     VirtualService,
     mac_of,
+    mark_of,
     version_of,
 )
 
 _FAMILIES = {4: "ip", 6: "ip6"}
+# Neither end of a connection sends segments that the link in between cannot take, whatever becomes of ICMP on the way.
+_CLAMP = "tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
 
 
 def host(node: NodeNetwork) -> dict[str, str]:
@@ -38,6 +40,7 @@ def host(node: NodeNetwork) -> dict[str, str]:
         # 127.0.0.1 can be routed to the bridges, so that published ports answer there; not the other way round.
         _chain("guard", "filter", "prerouting", "raw", [f"iifname {_bridges(node)} ip daddr 127.0.0.0/8 drop"]),
         _chain("forward", "filter", "forward", "filter", _forwarding(node)),
+        _chain("clamp", "filter", "forward", "mangle", [_CLAMP]),
     ]
     return {"ip": "".join(chains)}
 
@@ -141,7 +144,9 @@ def _ingress(node: NodeNetwork) -> dict[str, str]:
     if not jumps:
         return {}
     way_in = [f"meta l4proto . th dport vmap {_set(jumps)}"]
-    return {"ip": "".join(chains) + _chain("prerouting", "nat", "prerouting", "dstnat", way_in)}
+    chains.append(_chain("prerouting", "nat", "prerouting", "dstnat", way_in))
+    chains.append(_chain("clamp", "filter", "forward", "mangle", [_CLAMP]))
+    return {"ip": "".join(chains)}
 
 
 def _names(ports: tuple[int, int]) -> list[str]:
@@ -184,12 +189,7 @@ def _translation(services: Sequence[VirtualService], version: int, names: Sequen
 def _marks(mesh: Mesh, endpoints: Iterable[Endpoint], version: int) -> str:
     """Connections remember which ingress sandbox they came through, and their replies go back through it."""
     interface = next((e.interface for e in endpoints if e.network_id == mesh.network_id), None)
-    # The marks number all routers, whatever their family, as the routing rules do.
-    via = [
-        f"{mac_of(router)} : {mark}"
-        for mark, router in enumerate(mesh.routers, FIRST_MARK)
-        if version_of(router) == version
-    ]
+    via = [f"{mac_of(router)} : {mark_of(router)}" for router in mesh.routers if version_of(router) == version]
     if interface is None or not via:
         return ""
     remember = [f'iifname "{interface}" ct state new ct mark set ether saddr map {_set(via)}']

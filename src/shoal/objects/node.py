@@ -71,7 +71,8 @@ class ManagerStatus(Object, frozen=True):
 
 
 class Node(Object, frozen=True):
-    """``attachment`` is the allocator's: the ingress sandbox's place on the ingress network."""
+    """``attachment`` is the allocator's: the ingress sandbox's place on the ingress network. ``underlay_mtu`` is the
+    dispatcher's: that of the link where the node's tunnels end, in bytes."""
 
     id: NodeId
     version: Version = Version()
@@ -82,6 +83,7 @@ class Node(Object, frozen=True):
     status: NodeStatus = NodeStatus()
     manager_status: ManagerStatus | None = None
     attachment: NetworkAttachment | None = msgspec.field(default=None, name="Attachment")
+    underlay_mtu: int = 0
 
     @property
     def hostname(self) -> str:

@@ -52,12 +52,14 @@ class NetworkResource(Message, frozen=True, tag="network"):
 
 
 class NodeResource(Message, frozen=True, tag="node"):
-    """A node of the swarm: where its tunnels end, and where its ingress sandbox is on the ingress network."""
+    """A node of the swarm: where its tunnels end, the MTU there in bytes (0: not known), and where its ingress sandbox
+    is on the ingress network."""
 
     node_id: str
     hostname: str
     addr: str
     ingress_addresses: list[str]
+    mtu: int = 0
 
     @property
     def key(self) -> str:
@@ -134,10 +136,12 @@ Resource: TypeAlias = (
 
 
 class Hello(Message, frozen=True, tag="hello"):
-    """The agent's first message: who it is comes from its certificate, what its machine is from here."""
+    """The agent's first message: who it is comes from its certificate, what its machine is from here. ``addr`` is where
+    its tunnels end, ``mtu`` that of the link there, in bytes."""
 
     description: NodeDescription
     addr: str
+    mtu: int = 0
 
 
 class Heartbeat(Message, frozen=True, tag="heartbeat"):

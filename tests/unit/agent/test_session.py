@@ -51,6 +51,7 @@ class Bench:
             server_name=MANAGER_NAME,
             describe=lambda: NodeDescription(hostname="me"),
             address="192.0.2.1",
+            mtu=1500,
             assign=self._assign,
             known=lambda: self.known,
             removed=self._removed,

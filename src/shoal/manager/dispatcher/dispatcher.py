@@ -261,7 +261,8 @@ class Dispatcher:
         def ready(tx: Tx) -> None:
             if (current := tx.get(Node, node_id)) is not None:
                 status = NodeStatus(state="ready", addr=hello.addr)
-                tx.update(replace(current, description=hello.description, status=status))
+                told = replace(current, description=hello.description, status=status, underlay_mtu=hello.mtu)
+                tx.update(told)
 
         await self._store.update(ready)
         # Another connection of the node may have come as far meanwhile: the last one counts.

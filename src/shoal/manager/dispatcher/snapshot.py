@@ -106,6 +106,7 @@ def node_resource(node: Node) -> NodeResource:
         hostname=node.hostname,
         addr=node.status.addr or "",
         ingress_addresses=(node.attachment.addresses or []) if node.attachment else [],
+        mtu=node.underlay_mtu,
     )
 
 
