@@ -44,12 +44,17 @@ async def lease(containerd: Containerd, *, clock: Clock, lifetime: timedelta = L
 
 
 async def end_leftover(containerd: Containerd) -> None:
-    """End the leases that this owner's last process died with; to be called before any is made."""
+    """End the leases that this owner's last process died with, and have collected what nobody refers to; to be called
+    before any lease is made."""
     request = pb.ListRequest(filters=[f'labels."{_OWNER}"=="{containerd.owner}"'])
     for left in (await containerd.call(_LIST, request)).leases:
         with suppress(NotFound):
-            # What it held is collected at once; else that would wait for a hundred changes more.
-            await containerd.call(_DELETE, pb.DeleteRequest(id=left.id, sync=True))
+            await containerd.call(_DELETE, pb.DeleteRequest(id=left.id))
+    # Also where no lease was left: the process may have died between an image's removal and the collection. By itself
+    # containerd collects after a hundred changes more.
+    marker = pb.CreateRequest(id=f"shoal-{uuid4()}", labels={_OWNER: containerd.owner})
+    made = (await containerd.call(_CREATE, marker)).lease
+    await containerd.call(_DELETE, pb.DeleteRequest(id=made.id, sync=True))
 
 
 async def hold_snapshot(containerd: Containerd, lease_id: str, *, snapshotter: str, name: str) -> None:

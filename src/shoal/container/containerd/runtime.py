@@ -132,7 +132,12 @@ class ContainerdRuntime:
 
     async def kill(self, container_id: str, signal: int, *, exec_id: str = "", everything: bool = False) -> None:
         request = pb.KillRequest(container_id=container_id, exec_id=exec_id, signal=signal, all=everything)
-        await self._containerd.call(_KILL, request)
+        try:
+            await self._containerd.call(_KILL, request)
+        except NotFound:
+            if not exec_id:
+                await self._end_forgotten(container_id)
+            raise
 
     async def wait(self, container_id: str, exec_id: str = "") -> ExitStatus:
         request = pb.WaitRequest(container_id=container_id, exec_id=exec_id)
@@ -164,6 +169,14 @@ class ContainerdRuntime:
             else:
                 return ExitStatus(answer.exit_status, moment(answer.exited_at))
         raise AssertionError
+
+    async def _end_forgotten(self, container_id: str) -> None:
+        """End a task that runs on, though containerd does not know it: a create that was cut short is taken back late,
+        and with it, from containerd's list, the task that was made of the container meanwhile."""
+        try:
+            await self.state(container_id)
+        except NotFound:
+            await asyncio.to_thread(self._clear_leftover, container_id)
 
     def _clear_leftover(self, container_id: str) -> None:
         """What containerd has forgotten is in the way of the next task all the same."""
