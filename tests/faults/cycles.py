@@ -231,6 +231,8 @@ class Cycles:
         left = [line for line in self.machine.left(self.bare, seconds=0) if not own.search(line)]
         # The folder of the containers' cgroups is the daemon's own and goes with its end, which is looked at then.
         left = [line for line in left if not line.endswith(self.machine.shoald.cgroup_parent)]
+        # Files there are the whole machine's; its own are all in its folder, and in the stores.
+        left = [line for line in left if not line.startswith("file: /var/")]
         return left + sorted(self.stores() - self.kept)
 
     def stores(self) -> set[str]:

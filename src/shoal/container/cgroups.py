@@ -100,6 +100,15 @@ def _bases(root: Path) -> list[Path]:
     return [entry for entry in root.iterdir() if entry.is_dir()]
 
 
+def children(path: str, root: Path = ROOT) -> set[str]:
+    """The names of the cgroups in the cgroup ``path``, in any hierarchy."""
+    found: set[str] = set()
+    for base in _bases(root):
+        with contextlib.suppress(OSError):
+            found |= {entry.name for entry in os.scandir(base / path.lstrip("/")) if entry.is_dir()}
+    return found
+
+
 def remove_empty(path: str, root: Path = ROOT) -> None:
     """Remove the cgroup ``path`` in every hierarchy, if it is there and empty; runc removes a container's, not that
     one's parents."""
