@@ -27,7 +27,7 @@ _LOST = re.compile(
     # What containerd was in the middle of when it died.
     r"|went away in the middle|Socket closed|failed to connect to all addresses|ttrpc: closed|error reading from server"
 )
-_SECONDS = 45.0
+_SECONDS = 90.0
 
 
 class Broken(Exception):
