@@ -1,4 +1,8 @@
-"""One task's life on this node: takes the steps that the state machine names, one after the other."""
+"""One task's life on this node: takes the steps that the state machine names, one after the other.
+
+A task that ends is its manager's to replace. Where no manager can be reached, it is restarted here, as the service's
+policy says, and stays the same task: when a manager is back, nothing has to be replaced.
+"""
 
 import asyncio
 import logging
@@ -11,15 +15,20 @@ from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import ShoalError, Unavailable
 from shoal.objects.base import timestamp
+from shoal.objects.restart import allows, delay_of
+from shoal.objects.service import RestartPolicy
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task, TaskStatus
 
 T = TypeVar("T")
+# Between looks for a manager, in seconds.
+_LOOK = 0.25
 _log = logging.getLogger(__name__)
 
 
 class Runner:
-    """Drives one task. ``report`` takes each status as it comes about; a state never goes back."""
+    """Drives one task. ``report`` takes each status as it comes about; a state never goes back. ``is_alone`` says that
+    no manager can be reached, ``rests`` is told when the task, still RUNNING, serves nobody for a while."""
 
     def __init__(
         self,
@@ -28,12 +37,17 @@ class Runner:
         status: TaskStatus | None,
         controller: Controller,
         report: Callable[[str, TaskStatus], Awaitable[None]],
+        is_alone: Callable[[], bool],
+        rests: Callable[[str, bool], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._task = task
         self._controller = controller
         self._report = report
+        self._is_alone = is_alone
+        self._rests = rests
         self._clock = clock
+        self._restarts = 0
         self._desired = task.desired
         self._state = TaskState.of(status.state) if status else TaskState.ASSIGNED
         self._changed = asyncio.Event()
@@ -136,6 +150,8 @@ class Runner:
     async def _watch(self) -> None:
         try:
             result = await self._interruptible(self._controller.wait())
+            if await self._interruptible(self._restart_here(failed=result.code != 0)):
+                return
         except _Interrupted:
             return
         except Unavailable as error:
@@ -150,6 +166,32 @@ class Runner:
             await self._move(TaskState.COMPLETE, "finished")
         else:
             await self._move(TaskState.FAILED, "started", result.error or f"task: non-zero exit ({result.code})")
+
+    async def _restart_here(self, *, failed: bool) -> bool:
+        """Restart a task that has ended, after the policy's delay, if no manager comes into reach before; whether it
+        runs again."""
+        policy = self._task.spec.restart_policy or RestartPolicy()
+        if not self._is_alone():
+            self._restarts = 0
+            return False
+        while allows(policy, failed=failed, restarts=self._restarts):
+            await self._rests(self._task.id, True)
+            due = self._clock.monotonic() + delay_of(policy).total_seconds()
+            while (left := due - self._clock.monotonic()) > 0 and self._is_alone():
+                await self._clock.sleep(min(left, _LOOK))
+            if not self._is_alone():
+                break
+            self._restarts += 1
+            try:
+                await self._controller.start()
+            except ShoalError as error:
+                _log.warning("task %s cannot be restarted without a manager: %s", self._task.full_name, error)
+                failed = True
+                continue
+            await self._move(TaskState.RUNNING, "restarted while no manager was in reach")
+            await self._rests(self._task.id, False)
+            return True
+        return False
 
     async def _shut_down(self) -> None:
         try:

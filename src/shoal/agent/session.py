@@ -97,6 +97,11 @@ class ManagerSession:
         self._asked: dict[int, asyncio.Future[NetworkAttached]] = {}
         self._left: set[str] = set()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a manager is there at the other end."""
+        return self._socket is not None
+
     def report(self, task_id: str, status: TaskStatus) -> None:
         """A task's state has changed; it goes out soon, and again if the manager is lost before it has it."""
         self._pending[task_id] = status

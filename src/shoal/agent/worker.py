@@ -50,7 +50,8 @@ KINDS: dict[str, type[msgspec.Struct]] = {RESOURCE: Kept, _STATUS: TaskStatus, _
 
 class Worker:
     """Makes this node what its snapshot says. ``tell_networks`` hands the engine the swarm's networks;
-    ``remove_others`` removes the containers of all tasks but those named."""
+    ``remove_others`` removes the containers of all tasks but those named; ``is_alone`` says that no manager can be
+    reached."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Worker:
         tell_networks: Callable[[ClusterNetworks], Awaitable[None]],
         remove_others: Callable[[Collection[str]], Awaitable[None]],
         report: Callable[[str, TaskStatus], None],
+        is_alone: Callable[[], bool],
         db: LocalDB,
         clock: Clock,
     ) -> None:
@@ -70,6 +72,7 @@ class Worker:
         self._tell_networks = tell_networks
         self._remove_others = remove_others
         self._tell = report
+        self._is_alone = is_alone
         self._db = db
         self._clock = clock
         self._resources: dict[str, Resource] = {}
@@ -80,6 +83,7 @@ class Worker:
         self._attachments = Attachments()
         self._is_incomplete = False
         self._lost: frozenset[str] = frozenset()
+        self._resting: set[str] = set()
         self.seen = Revision()
 
     async def declare(self) -> None:
@@ -106,6 +110,7 @@ class Worker:
 
     def _networks(self) -> ClusterNetworks:
         ended = {task_id for task_id, status in self._statuses.items() if is_terminal(TaskState.of(status.state))}
+        ended |= self._resting
         return cluster_networks(
             self._resources.values(), self._node_id, self._underlay_mtu, ended=ended, lost=self._lost
         )
@@ -199,6 +204,8 @@ class Worker:
             status=self._statuses.get(task.id),
             controller=self._controller_of(task),
             report=self._report,
+            is_alone=self._is_alone,
+            rests=self._rests,
             clock=self._clock,
         )
         self._runners[task.id] = runner
@@ -214,6 +221,7 @@ class Worker:
                 _log.warning("task %s cannot be removed yet: %s", task_id, error)
             await self._clock.sleep(_AGAIN)
         await self._drop_statuses([task_id])
+        self._resting.discard(task_id)
         del self._leaving[task_id]
 
     async def _drop_statuses(self, task_ids: Collection[str]) -> None:
@@ -229,8 +237,17 @@ class Worker:
         self._tell(task_id, status)
         await self._db.keep([Put(_STATUS, task_id, status)])
 
+    async def _rests(self, task_id: str, rests: bool) -> None:
+        """A task that is about to be restarted here serves nobody, or serves again."""
+        if rests:
+            self._resting.add(task_id)
+        else:
+            self._resting.discard(task_id)
+        await self._withdraw(task_id)
+
     async def _withdraw(self, task_id: str) -> None:
-        """Let no new connection from here go to a task that has ended, before anybody is told of its end."""
+        """Let no new connection from here go to a task that has ended, before anybody is told of its end; or, where it
+        has been restarted, go there again."""
         services = (r for r in self._resources.values() if isinstance(r, ServiceResource))
         if not any(e.serving and e.task_id == task_id for service in services for e in service.endpoints):
             return

@@ -472,6 +472,7 @@ class Swarm:
             tell_networks=engine.set_cluster,
             remove_others=self._remove_tasks_but,
             report=self._report,
+            is_alone=lambda: self._line is None or not self._line.is_open,
             db=engine.db,
             clock=self._clock,
         )

@@ -13,6 +13,7 @@ from tests.fakes.controller import FakeController
 from shoal.agent.runner import Runner
 from shoal.errors import NotFound, Unavailable
 from shoal.objects.ids import TaskId
+from shoal.objects.service import RestartPolicy, TaskSpec
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task, TaskStatus
 
@@ -26,12 +27,24 @@ class Bench:
     clock: FakeClock = field(default_factory=FakeClock)
     controller: FakeController = field(default_factory=FakeController)
     reports: list[TaskStatus] = field(default_factory=list)
+    policy: RestartPolicy | None = None
+    alone: bool = False
+    rests: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        task = Task(id=TaskId("t1"), desired_state=self.desired.word)
+        task = Task(id=TaskId("t1"), desired_state=self.desired.word, spec=TaskSpec(restart_policy=self.policy))
         self.runner = Runner(
-            task=task, status=self.status, controller=self.controller, report=self._report, clock=self.clock
+            task=task,
+            status=self.status,
+            controller=self.controller,
+            report=self._report,
+            is_alone=lambda: self.alone,
+            rests=self._rests,
+            clock=self.clock,
         )
+
+    async def _rests(self, task_id: str, rests: bool) -> None:
+        self.rests.append(rests)
 
     async def _report(self, task_id: str, status: TaskStatus) -> None:
         assert task_id == "t1"
@@ -208,5 +221,81 @@ def test_states_only_go_up(events: list[str], fails: dict[str, Exception]) -> No
         assert sum(is_terminal(state) for state in states) == 1
         assert not bench.controller.running
         await bench.runner.leave()
+
+    run(work)
+
+
+def test_without_a_manager_it_is_restarted_here_and_stays_the_same_task() -> None:
+    async def work() -> None:
+        bench = Bench(alone=True)
+        bench.runner.start()
+        await bench.clock.settle()
+        for round_ in range(3):
+            bench.controller.end(1)
+            await bench.clock.settle()
+            assert bench.states == [*UP, *["running"] * round_] and bench.rests[-1]
+            await bench.clock.advance(4.5)
+            assert not bench.controller.running
+            bench.controller.ended.clear()
+            await bench.clock.advance(1)
+            assert bench.controller.running and not bench.rests[-1]
+        assert bench.states == [*UP, "running", "running", "running"]
+        await bench.runner.leave()
+
+    run(work)
+
+
+def test_a_manager_that_comes_back_before_is_told_of_the_end() -> None:
+    async def work() -> None:
+        bench = Bench(alone=True)
+        bench.runner.start()
+        await bench.clock.settle()
+        bench.controller.end(1)
+        await bench.clock.advance(3)
+        bench.alone = False
+        await bench.clock.advance(0.5)
+        assert bench.states == [*UP, "failed"] and not bench.controller.running
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "restarts"),
+    [
+        (RestartPolicy(condition="none"), 1, 0),
+        (RestartPolicy(condition="on-failure"), 0, 0),
+        (RestartPolicy(condition="on-failure", delay=0), 1, 3),
+        (RestartPolicy(condition="any", delay=0), 0, 3),
+        (RestartPolicy(max_attempts=2, delay=0), 1, 2),
+    ],
+)
+def test_the_policy_counts_without_a_manager_too(policy: RestartPolicy, code: int, restarts: int) -> None:
+    async def work() -> None:
+        bench = Bench(alone=True, policy=policy)
+        bench.runner.start()
+        await bench.clock.settle()
+        for _ in range(3):
+            if bench.states[-1] != "running":
+                break
+            bench.controller.end(code)
+            bench.controller.ended = asyncio.Event()
+            await bench.clock.advance(1)
+        assert bench.states.count("running") == restarts + 1
+        assert (bench.states[-1] == "running") == (restarts == 3)
+        await bench.runner.leave()
+
+    run(work)
+
+
+def test_shut_down_while_it_waits_for_its_restart() -> None:
+    async def work() -> None:
+        bench = Bench(alone=True)
+        bench.runner.start()
+        await bench.clock.settle()
+        bench.controller.end(1)
+        await bench.clock.advance(1)
+        bench.runner.want(TaskState.SHUTDOWN)
+        await bench.clock.advance(10)
+        assert bench.states[-1] == "shutdown" and not bench.controller.running
 
     run(work)

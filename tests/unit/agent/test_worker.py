@@ -85,6 +85,7 @@ class Bench:
             tell_networks=self._tell,
             remove_others=self._remove_others,
             report=self._report,
+            is_alone=lambda: False,
             db=self.db,
             clock=SystemClock(),
         )

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from shoal.objects.base import parse_time
-from shoal.objects.defaults import RESTART_DELAY
+from shoal.objects.restart import allows, delay_of
 from shoal.objects.service import RestartPolicy
 from shoal.objects.state import TaskState
 from shoal.objects.task import Task
@@ -18,16 +18,8 @@ def may_restart(task: Task) -> bool:
     """Whether the policy allows a replacement for a task that has ended: its condition, and its number of attempts
     within the window before its end (all of time where there is none)."""
     policy = task.spec.restart_policy or RestartPolicy()
-    match policy.condition:
-        case "none":
-            return False
-        case "on-failure" if task.state == TaskState.COMPLETE:
-            return False
-        case _:
-            pass
-    if not policy.max_attempts:
-        return True
-    return len(recent_restarts(task)) < policy.max_attempts
+    restarts = len(recent_restarts(task)) if policy.max_attempts else 0
+    return allows(policy, failed=task.state != TaskState.COMPLETE, restarts=restarts)
 
 
 def recent_restarts(task: Task) -> list[str]:
@@ -43,6 +35,4 @@ def recent_restarts(task: Task) -> list[str]:
 def due(replaced: Task, ended_at: str) -> datetime:
     """When the replacement of an ended task may start: the policy's delay after a moment of this manager's clock,
     since the node's own clock, in the task's status, may show anything."""
-    policy = replaced.spec.restart_policy or RestartPolicy()
-    delay = RESTART_DELAY if policy.delay is None else nanoseconds(policy.delay)
-    return parse_time(ended_at) + delay
+    return parse_time(ended_at) + delay_of(replaced.spec.restart_policy or RestartPolicy())
