@@ -220,17 +220,40 @@ def test_replicas_leave_a_node_that_is_lost_or_drained() -> None:
     flow(body)
 
 
-def test_a_replacement_waits_until_the_drained_task_has_stopped() -> None:
+def test_a_drained_task_serves_until_its_replacement_does() -> None:
+    async def body(swarm: Swarm) -> None:
+        await swarm.services.create(a_spec(replicas=1))
+        await swarm.clock.settle()
+        (task,) = swarm.running("web")
+        swarm.history.clear()
+        await swarm.node(task.node_id or "", availability="drain")
+        await swarm.clock.settle()
+        (moved,) = swarm.running("web")
+        assert moved.node_id != task.node_id
+        states = {task.id: TaskState.RUNNING}
+        for seen in swarm.history:
+            states[seen.id] = seen.state
+            assert TaskState.RUNNING in states.values()
+        assert states[task.id] == TaskState.SHUTDOWN
+
+    flow(body, nodes=2)
+
+
+def test_a_drained_node_is_empty_though_there_is_no_room_elsewhere() -> None:
     async def body(swarm: Swarm) -> None:
         await swarm.services.create(a_spec(replicas=1))
         await swarm.clock.settle()
         await swarm.node("n1", availability="drain")
-        running_at_once: dict[str, TaskState] = {}
-        for task in swarm.history:
-            running_at_once[task.id] = task.state
-            assert list(running_at_once.values()).count(TaskState.RUNNING) <= 1
+        await swarm.clock.settle()
+        assert swarm.running("web") == []
+        assert [t.status.err for t in swarm.tasks("web") if t.desired == TaskState.RUNNING] == [
+            "no suitable node (1 node not available for new tasks)"
+        ]
+        await swarm.node("n1", availability="active")
+        await swarm.clock.settle()
+        assert len(swarm.running("web")) == 1
 
-    flow(body, nodes=2)
+    flow(body, nodes=1)
 
 
 def test_tasks_say_why_they_wait_and_go_on_when_they_can() -> None:

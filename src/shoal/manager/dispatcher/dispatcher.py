@@ -25,6 +25,7 @@ from shoal.manager.dispatcher.snapshot import (
     render,
     services_by_network,
 )
+from shoal.manager.dispatcher.withdrawals import Withdrawals
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
@@ -95,6 +96,9 @@ class Session:
         self.sent: dict[str, Resource] = {}
         self.version = 0
         self.applied = 0
+        self.offered = 0
+        self.applied_offer = 0
+        self._offers: dict[int, int] = {}
         self._clock = clock
         self.heard = clock.monotonic()
         self._wanted: tuple[dict[str, Resource], Revision] | None = None
@@ -111,6 +115,7 @@ class Session:
         Returns at once: an agent that is slow to read is told the newest state when it has read the one before, and
         holds up nobody else.
         """
+        self.offered += 1
         self._wanted = (rendered, revision)
         self._networks = frozenset(key for key in rendered if key.startswith("network/"))
         if self._sender is None or self._sender.done():
@@ -123,17 +128,27 @@ class Session:
     async def _send(self) -> None:
         while (wanted := self._wanted) is not None:
             (rendered, revision), self._wanted = wanted, None
+            offer = self.offered
             full = self.version == 0
             change = difference(self.sent, rendered)
             if not change and not full:
+                self._offers[self.version] = offer
+                self.note_applied(self.applied)
                 continue
             self.sent = rendered
             self.version += 1
+            self._offers[self.version] = offer
             try:
                 await self.connection.send(_assignments(self.version, change, revision, full=full))
             except ConnectionError:
                 _log.info("node %s went away while it was told of changes", self.node_id)
                 return
+
+    def note_applied(self, version: int) -> None:
+        """The agent has applied that version, and with it what was offered up to then."""
+        self.applied = max(self.applied, version)
+        for known in [known for known in self._offers if known <= self.applied]:
+            self.applied_offer = max(self.applied_offer, self._offers.pop(known))
 
     async def close(self, *, removed: bool = False) -> None:
         """End the session from this side; ``removed`` tells the node that it is a member no longer."""
@@ -156,6 +171,7 @@ class Dispatcher:
         self._sessions: dict[str, Session] = {}
         self._services: dict[str, dict[str, ServiceResource]] = {}
         self._nodes: dict[str, NodeResource] = {}
+        self._withdrawals: Withdrawals[Session] = Withdrawals()
 
     @property
     def heartbeat_period(self) -> int:
@@ -201,6 +217,7 @@ class Dispatcher:
         for event in events:
             match event.obj:
                 case Task() as task:
+                    self._note_task(event, task)
                     changed.add(task.service_id or "")
                     nodes.add(task.node_id or "")
                 case Service() as changed_service:
@@ -211,6 +228,25 @@ class Dispatcher:
                     everybody |= self._note_node(node, gone=event.action is Action.DELETE)
         networks = {network_id for service_id in changed for network_id in self._note_service(service_id)}
         return [s for s in self._sessions.values() if everybody or s.node_id in nodes or s.has_any(networks)]
+
+    def _note_task(self, event: Event, task: Task) -> None:
+        if event.action is Action.DELETE:
+            self._withdrawals.forget(task.id)
+            return
+        networks = [attachment.network.id for attachment in task.networks_attachments or ()]
+        others = [s for s in self._sessions.values() if s.node_id != task.node_id and s.has_any(networks)]
+        old = event.old if isinstance(event.old, Task) else None
+        self._withdrawals.note(old, task, others, self._clock.monotonic())
+
+    async def _release(self) -> None:
+        """Tell the nodes of tasks to which nobody sends any more that they may stop them."""
+        if self._withdrawals:
+            nodes = self._withdrawals.release(self._clock.monotonic(), self._is_present)
+            if nodes:
+                await self._offer([s for s in self._sessions.values() if s.node_id in nodes])
+
+    def _is_present(self, session: Session) -> bool:
+        return self._sessions.get(session.node_id) is session
 
     def _note_node(self, node: Node, *, gone: bool) -> bool:
         """Take down what others are told of a node; say whether that has changed."""
@@ -239,8 +275,10 @@ class Dispatcher:
         for session in list(sessions):
             # A snapshot takes about a millisecond: others have their turn in between.
             await asyncio.sleep(0)
-            rendered = render(self._store.view, session.node_id, by_network, self._nodes)
+            seen = self._withdrawals.seen
+            rendered = render(self._store.view, session.node_id, by_network, self._nodes, seen)
             session.offer(rendered, self._revision)
+            self._withdrawals.told(session)
 
     async def serve(self, node_id: str, connection: Connection, hello: Hello) -> Session:
         """Open a session for a node that has said hello. Raises Forbidden for one that is no member, Removed for one
@@ -296,7 +334,8 @@ class Dispatcher:
             case DetachNetwork(task_id=task_id):
                 await self._store.update(lambda tx: detach(tx, session.node_id, task_id))
             case Applied(version=version):
-                session.applied = max(session.applied, version)
+                session.note_applied(version)
+                await self._release()
             case Leaving():
                 self.end(session)
                 await self._down(session.node_id, "it has left the swarm")
@@ -357,6 +396,7 @@ class Dispatcher:
                 for session in self._sessions.values():
                     session.heard += late
             before = now
+            await self._release()
             for session in [s for s in self._sessions.values() if s.heard < now - period]:
                 await session.close()
                 self.end(session)

@@ -5,11 +5,12 @@ endpoint or a VIP on one of these networks, the nodes that they run on, and the 
 no others.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from shoal.manager.dispatcher.withdrawals import is_serving
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
 from shoal.objects.ids import ServiceId
@@ -54,14 +55,18 @@ def difference(old: Mapping[str, Resource], new: Mapping[str, Resource]) -> Diff
 
 
 def render(
-    view: View, node_id: str, services: Mapping[str, list[ServiceResource]], nodes: Mapping[str, NodeResource]
+    view: View,
+    node_id: str,
+    services: Mapping[str, list[ServiceResource]],
+    nodes: Mapping[str, NodeResource],
+    as_seen: Callable[[Task], Task] = lambda task: task,
 ) -> dict[str, Resource]:
     """The node's snapshot; ``services`` has each network's services, from :func:`services_by_network`, and ``nodes``
-    every node, from :func:`node_resource`."""
+    every node, from :func:`node_resource`; ``as_seen`` gives a task as its node is to see it for now."""
     tasks = [task for task in view.tasks_of_node(node_id) if task.state >= TaskState.ASSIGNED]
     networks = _networks(view, tasks)
     resources: list[Resource] = [_cluster(view)]
-    resources += (TaskResource(task=_bare(task)) for task in tasks)
+    resources += (TaskResource(task=_bare(as_seen(task))) for task in tasks)
     resources += (NetworkResource(network=network) for network in networks)
     seen = [service for network in networks for service in services.get(network.id, ())]
     resources += seen
@@ -165,7 +170,7 @@ def _records(task: Task, addresses: list[str] | None, aliases: list[str] | None)
             node_id=task.node_id or "",
             address=address,
             aliases=aliases or [],
-            serving=task.state == TaskState.RUNNING and task.desired <= TaskState.RUNNING,
+            serving=is_serving(task),
         )
         for address in addresses or []
     ]

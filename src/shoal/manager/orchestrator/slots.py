@@ -63,6 +63,17 @@ def is_stopped(task: Task, view: View) -> bool:
     return node is None or node.status.state == "down"
 
 
+def is_draining(task: Task, view: View) -> bool:
+    """Whether the task serves on a node that is to be drained: it may go on until another does."""
+    node = view.get(Node, task.node_id) if task.node_id else None
+    return (
+        node is not None
+        and node.spec.availability == "drain"
+        and node.status.state != "down"
+        and task.state == TaskState.RUNNING
+    )
+
+
 def has_lost_node(task: Task, view: View) -> bool:
     """Whether the task has to move: its node is down, gone or to be drained."""
     if not task.node_id:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shoal.manager.orchestrator import restart, update
-from shoal.manager.orchestrator.slots import Slot, SlotKey, has_lost_node, is_stopped, slots_of
+from shoal.manager.orchestrator.slots import Slot, SlotKey, has_lost_node, is_draining, is_stopped, slots_of
 from shoal.manager.orchestrator.tasks import new_task, wanted
+from shoal.objects.meaning import is_dirty
 from shoal.objects.service import Service
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task
@@ -63,8 +64,16 @@ def reconcile(view: View, service: Service, keys: Sequence[SlotKey], now: dateti
 
 def _tend(view: View, service: Service, slot: Slot, now: datetime, outcome: Outcome) -> None:
     runnable = slot.runnable
+    leaving = [t for t in runnable if is_draining(t, view)]
+    staying = [t for t in runnable if not is_terminal(t.state) and not has_lost_node(t, view)]
+    clean = [t for t in staying if not is_dirty(t, service)]
+    # A node that was to be drained is not any more, and its task and the replacement both may stay: the older does.
+    spare = [t for t in clean if t is not next((r for r in clean if r.state == TaskState.RUNNING), clean[0])]
     for task in runnable:
-        if is_terminal(task.state) or has_lost_node(task, view):
+        if task in leaving and not _may_leave(slot, task, staying):
+            if not staying:
+                outcome.created.append(new_task(service, slot.key, now, desired=TaskState.RUNNING))
+        elif is_terminal(task.state) or has_lost_node(task, view) or task in spare:
             outcome.change(task, wanted(task, TaskState.SHUTDOWN))
         elif task.desired == TaskState.READY:
             _start_when_due(view, slot, task, now, outcome)
@@ -79,6 +88,15 @@ def _tend(view: View, service: Service, slot: Slot, now: datetime, outcome: Outc
         outcome.created.append(
             new_task(service, slot.key, now, desired=TaskState.READY, after=None if moved else ended)
         )
+
+
+def _may_leave(slot: Slot, task: Task, staying: Sequence[Task]) -> bool:
+    """Whether a task may be stopped because its node is drained: another runs in its place. Where there is no room for
+    one, or it failed, the node is to be empty all the same."""
+    others = slot.tasks[slot.tasks.index(task) + 1 :]
+    if any(is_terminal(t.state) and t.desired <= TaskState.RUNNING for t in others):
+        return True
+    return any(t.state == TaskState.RUNNING or (t.state == TaskState.PENDING and t.status.err) for t in staying)
 
 
 def _start_when_due(view: View, slot: Slot, task: Task, now: datetime, outcome: Outcome) -> None:

@@ -13,23 +13,30 @@ from tests.fakes.nodes import a_node
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Forbidden
 from shoal.manager.dispatcher.dispatcher import Dispatcher, Session
+from shoal.manager.dispatcher.withdrawals import PATIENCE
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
-from shoal.objects.ids import ClusterId, NodeId, TaskId
+from shoal.objects.ids import ClusterId, NetworkId, NodeId, TaskId
+from shoal.objects.meta import Driver
+from shoal.objects.network import Network, NetworkAttachment, NetworkSpec
 from shoal.objects.node import Node, NodeDescription, NodeStatus
+from shoal.objects.state import TaskState
 from shoal.objects.task import Task, TaskStatus
 from shoal.store.backends.memory import MemoryBackend
 from shoal.store.store import Store
 from shoal.store.tx import Tx
 from shoal.wire.cluster import (
+    Applied,
     Assignments,
     FromManager,
     Heartbeat,
     Hello,
     Resource,
+    ServiceResource,
     StatusReport,
     StatusTaken,
     StatusUpdate,
+    TaskResource,
     Welcome,
 )
 
@@ -311,5 +318,85 @@ def test_a_manager_that_goes_leaves_its_nodes_as_they_are() -> None:
         _, agent = await rig.join("n1")
         await rig.dispatcher.close()
         assert agent.closed and rig.node("n1").state == "ready"
+
+    flow(body)
+
+
+class OnANetwork:
+    """A network, and the tasks ``mine`` on n1 and ``theirs`` on n2 that serve on it."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.network = Network(id=NetworkId("net"), spec=NetworkSpec(name="net"), driver_state=Driver())
+
+    def task(self, key: str, node: str, desired: TaskState = TaskState.RUNNING) -> Task:
+        attachment = NetworkAttachment(network=self.network, addresses=["10.0.0.5/24"])
+        task = a_task(key, node, "running")
+        return replace(task, networks_attachments=[attachment], desired_state=desired.word)
+
+    async def begin(self) -> tuple[tuple[Session, FakeAgent], tuple[Session, FakeAgent]]:
+        await self.rig.store.update(lambda tx: tx.create(self.network))
+        await self.rig.put(self.task("mine", "n1"), self.task("theirs", "n2"))
+        first, second = await self.rig.join("n1"), await self.rig.join("n2")
+        for session, agent in (first, second):
+            await self.rig.dispatcher.receive(session, Applied(version=agent.version))
+        return first, second
+
+
+def wanted_of(agent: FakeAgent, key: str) -> str:
+    resource = agent.resources[f"task/{key}"]
+    assert isinstance(resource, TaskResource)
+    return resource.task.desired.word
+
+
+def serves(agent: FakeAgent, key: str) -> bool:
+    services = [r for r in agent.resources.values() if isinstance(r, ServiceResource)]
+    return any(e.serving for service in services for e in service.endpoints if e.task_id == key)
+
+
+def test_a_task_is_stopped_when_nobody_sends_to_it_any_more() -> None:
+    async def body(rig: Rig) -> None:
+        bench = OnANetwork(rig)
+        (mine, agent), (other, neighbour) = await bench.begin()
+        assert serves(neighbour, "mine")
+        await rig.put(bench.task("mine", "n1", TaskState.SHUTDOWN))
+        assert not serves(neighbour, "mine") and not serves(agent, "mine")
+        assert wanted_of(agent, "mine") == "running"
+        await rig.dispatcher.receive(mine, Applied(version=agent.version))
+        await rig.dispatcher.receive(other, Applied(version=neighbour.version - 1))
+        await rig.turn()
+        assert wanted_of(agent, "mine") == "running"
+        await rig.dispatcher.receive(other, Applied(version=neighbour.version))
+        await rig.turn()
+        assert wanted_of(agent, "mine") == "shutdown"
+
+    flow(body)
+
+
+def test_a_node_that_does_not_answer_is_not_waited_for_for_ever() -> None:
+    async def body(rig: Rig) -> None:
+        bench = OnANetwork(rig)
+        (mine, agent), (other, _) = await bench.begin()
+        await rig.put(bench.task("mine", "n1", TaskState.SHUTDOWN))
+        for _ in range(6):
+            assert wanted_of(agent, "mine") == "running"
+            await rig.pass_by(PATIENCE / 8)
+            await rig.dispatcher.receive(mine, Heartbeat())
+            await rig.dispatcher.receive(other, Heartbeat())
+        await rig.pass_by(PATIENCE / 2)
+        assert wanted_of(agent, "mine") == "shutdown"
+
+    flow(body)
+
+
+def test_a_node_that_goes_is_waited_for_no_longer() -> None:
+    async def body(rig: Rig) -> None:
+        bench = OnANetwork(rig)
+        (mine, agent), (other, _) = await bench.begin()
+        await rig.put(bench.task("mine", "n1", TaskState.SHUTDOWN))
+        rig.dispatcher.end(other)
+        await rig.dispatcher.receive(mine, Applied(version=agent.version))
+        await rig.turn()
+        assert wanted_of(agent, "mine") == "shutdown"
 
     flow(body)
