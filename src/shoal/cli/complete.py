@@ -63,6 +63,8 @@ def candidates(before: list[str], ctx: Context, load: Callable[[str, str], Comma
 def names_of(ctx: Context, kind: str) -> list[tuple[str, str]]:
     """The names of what the daemon has of a kind; none when it cannot be asked."""
     try:
+        if kind == "lab-hosts":
+            return lab_hosts(ctx)
         path, _, query = SOURCES[kind].partition("?")
         rows = ctx.engine.get(path, dict(pair.split("=") for pair in query.split("&")) if query else None)
     except ShoalError:
@@ -80,3 +82,10 @@ def names_of(ctx: Context, kind: str) -> list[tuple[str, str]]:
             return [(row["Spec"]["Name"], "") for row in rows]
         case _:
             return [(row["Name"], row["Driver"]) for row in rows["Volumes"] or ()]
+
+
+def lab_hosts(ctx: Context) -> list[tuple[str, str]]:
+    """The hosts of all labs in the usual place, whose state is this machine's and no daemon's."""
+    labs = ctx.load("shoal.lab.state")
+    found = [host for name in labs.names(labs.ROOT) for host in labs.load(labs.ROOT / name).hosts]
+    return sorted({(host.name, "") for host in found})

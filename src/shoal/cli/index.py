@@ -3,6 +3,7 @@
 NOUNS: dict[str, str] = {
     "container": "Manage containers",
     "image": "Manage images",
+    "lab": "Make several machines of this one, to try a Swarm on",
     "network": "Manage networks",
     "node": "Manage Swarm nodes",
     "service": "Manage Swarm services",
@@ -60,6 +61,10 @@ MODULES: dict[str, dict[str, str]] = {
         "save": "image_transfer",
         "tag": "image",
     },
+    "lab": {
+        **dict.fromkeys(("cut", "env", "exec", "heal", "kill", "ls", "pause", "reboot", "resume", "start"), "lab"),
+        **dict.fromkeys(("down", "load", "up"), "lab_up"),
+    },
     "network": dict.fromkeys(("connect", "create", "disconnect", "inspect", "ls", "prune", "rm"), "network"),
     "node": dict.fromkeys(("demote", "inspect", "ls", "promote", "ps", "rm", "update"), "node"),
     "service": {
@@ -82,6 +87,7 @@ MODULES: dict[str, dict[str, str]] = {
 ALIASES: dict[str, dict[str, str]] = {
     "container": {"list": "ls", "ps": "ls", "remove": "rm"},
     "image": {"list": "ls", "remove": "rm"},
+    "lab": {"list": "ls"},
     "network": {"list": "ls", "remove": "rm"},
     "node": {"list": "ls", "remove": "rm"},
     "service": {"list": "ls", "remove": "rm"},

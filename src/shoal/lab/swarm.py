@@ -1,0 +1,73 @@
+"""Makes a swarm of a lab's hosts, through their API, as a person with docker would."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from shoal.errors import Unavailable, Unimplemented
+from shoal.lab.host import Host
+from shoal.lab.parallel import for_all
+
+LISTEN = "0.0.0.0:2377"
+_READY_SECONDS = 60.0
+
+Say = Callable[[str, str], None]
+
+
+def form(hosts: Sequence[Host], managers: int, say: Say) -> list[Host]:
+    """Make a swarm: the first hosts are its managers. The hosts that are in it, and ready there.
+
+    Hosts whose shoald cannot join yet are left out. Raises what the API answers, and Unavailable for a node that does
+    not become ready.
+    """
+    first = hosts[0]
+    with closing(first.engine()) as engine:
+        engine.post("/swarm/init", body={"ListenAddr": LISTEN, "AdvertiseAddr": first.address})
+        tokens = engine.get("/swarm")["JoinTokens"]
+    say(first.name, "manager, first of the swarm")
+
+    def join(host: Host, role: str) -> bool:
+        try:
+            _join(host, tokens[role.capitalize()], first)
+        except Unimplemented:
+            say(host.name, "cannot join")
+            return False
+        say(host.name, f"joined as a {role}")
+        return True
+
+    # One manager after the other: each changes who the others are.
+    joined = [host for host in hosts[1:managers] if join(host, "manager")]
+    workers = list(hosts[managers:])
+    answers = for_all(workers, lambda host: join(host, "worker"))
+    joined = [first, *joined, *(host for host, ok in zip(workers, answers, strict=True) if ok)]
+    _wait(first, len(joined))
+    return joined
+
+
+def _join(host: Host, token: str, first: Host) -> None:
+    with closing(host.engine()) as engine:
+        engine.post(
+            "/swarm/join",
+            body={
+                "ListenAddr": LISTEN,
+                "AdvertiseAddr": host.address,
+                "DataPathAddr": "",
+                "RemoteAddrs": [f"{first.address}:2377"],
+                "JoinToken": token,
+                "Availability": "active",
+            },
+        )
+
+
+def _wait(first: Host, count: int) -> None:
+    """Wait until that many nodes are ready."""
+    deadline = time.monotonic() + _READY_SECONDS
+    with closing(first.engine()) as engine:
+        while True:
+            states = {node["Description"]["Hostname"]: node["Status"]["State"] for node in engine.get("/nodes")}
+            if sum(state == "ready" for state in states.values()) >= count:
+                return
+            if time.monotonic() > deadline:
+                shown = ", ".join(f"{name} is {state}" for name, state in sorted(states.items()))
+                raise Unavailable(f"not all {count} nodes are ready after {_READY_SECONDS:g} s: {shown}")
+            time.sleep(0.1)
