@@ -1,14 +1,14 @@
 """A host's cgroup: which processes are the host's, how all of them are frozen, and that none is left.
 
 Below the cgroup of a host are those of its containers, which shoald makes, and ``machine`` for all the rest. Only one
-hierarchy has that: version 2's, or version 1's freezer.
+hierarchy has that: version 2's, or version 1's freezer. The underlay's programs have one too.
 """
 
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shoal.container import cgroups
@@ -18,7 +18,7 @@ _LEAF = "machine"
 _SECONDS = 10.0
 
 
-class HostCgroup:
+class Cgroup:
     """The cgroup called ``path``, such as ``/shoal-lab-lab-node1``, and what is below it."""
 
     def __init__(self, path: str, root: Path = cgroups.ROOT) -> None:
@@ -26,19 +26,19 @@ class HostCgroup:
         self._root = root
         self._unified = (root / "cgroup.controllers").exists()
         self._top = (root if self._unified else root / "freezer") / path.lstrip("/")
+        self._joined = self._top / _LEAF / "cgroup.procs"
 
-    @property
-    def joined_at(self) -> Path:
-        """The file that a process joins the host by, writing its number into it."""
-        return self._top / _LEAF / "cgroup.procs"
+    def joining(self, command: Sequence[str]) -> list[str]:
+        """The command line that runs ``command`` in it."""
+        return ["sh", "-c", 'echo $$ >"$0" && exec "$@"', str(self._joined), *command]
 
     def make(self) -> None:
         """Make it, empty. Raises Unavailable where cgroups cannot be made."""
         try:
-            self.joined_at.parent.mkdir(parents=True, exist_ok=True)
+            self._joined.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise Unavailable(f"cannot make {self.joined_at.parent}: {error.strerror}: a lab needs cgroups") from error
-        if not self.joined_at.exists():
+            raise Unavailable(f"cannot make {self._joined.parent}: {error.strerror}: a lab needs cgroups") from error
+        if not self._joined.exists():
             # Else it is a folder where no cgroup file system is mounted.
             raise Unavailable(f"{self._root} has no cgroups, neither version 2 nor version 1's freezer")
 
@@ -54,7 +54,7 @@ class HostCgroup:
     def first(self, proc: Path = Path("/proc")) -> int:
         """The number, seen from here, of the host's process 1; 0 when it is off."""
         with contextlib.suppress(OSError):
-            for word in self.joined_at.read_text().split():
+            for word in self._joined.read_text().split():
                 if _numbers(proc / word / "status")[1:] == [1]:
                     return int(word)
         return 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from shoal.client.engine import Engine
 from shoal.client.transport import parse_endpoint
 from shoal.errors import Conflict, Internal, ShoalError, Unavailable
-from shoal.lab.cgroups import HostCgroup
+from shoal.lab.cgroups import Cgroup
 from shoal.lab.state import HostState, LabState
 from shoal.lab.underlay import Underlay
 
@@ -47,8 +47,6 @@ exec >/dev/null 2>&1 </dev/null
 { "$folder/shoald" >>"$folder/shoald.log" 2>&1; echo $? >"$folder/ended"; } &
 sleep infinity & wait
 """
-# Joined before there are namespaces, so that whatever is made from here on is found again.
-_JOIN = 'echo $$ >"$0" && exec "$@"'
 _UNSHARE = (
     "setsid", "--fork", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child",
     "--mount-proc", "--propagation", "slave",
@@ -70,7 +68,7 @@ class Host:
         self._state = state
         self._lab = lab
         self._underlay = underlay
-        self._cgroup = HostCgroup(f"/shoal-lab-{lab.name}-{state.name}")
+        self._cgroup = Cgroup(f"/shoal-lab-{lab.name}-{state.name}")
         self.name = state.name
         self.address = state.address
         self.folder = folder
@@ -113,7 +111,7 @@ class Host:
         variables = {"DOCKER_HOST": INSIDE, "PATH": path, **(env or {})}
         into = ["nsenter", "--target", str(self.pid), "--all", "--"]
         words = ["env", "-u", "SHOAL_HOST", *(f"{key}={value}" for key, value in variables.items()), *command]
-        return ["sh", "-c", _JOIN, str(self._cgroup.joined_at), *into, *words]
+        return self._cgroup.joining([*into, *words])
 
     def run(
         self,
@@ -190,7 +188,8 @@ class Host:
         self._cgroup.make()
         boot = ["--", "sh", str(self.folder / "boot"), self.name, str(self.folder)]
         process = subprocess.Popen(
-            ["sh", "-c", _JOIN, str(self._cgroup.joined_at), *_UNSHARE, *boot],
+            # Joined before there are namespaces, so that whatever is made from here on is found again.
+            self._cgroup.joining([*_UNSHARE, *boot]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -5,20 +5,24 @@
         ─ node2 ↔ eth0 in node2
         ─ outside ──────────────↔ lab-<lab>
 
-Frames are lost and cut off by nft on their way through the bridge, so both ends keep their carrier; latency is netem's
-(tc-netem(8)) on each host's port, towards the host, so that a frame from one host to another is delayed once.
+Frames are lost and cut off by nft on their way through the bridge, so both ends keep their carrier. Latency is netem's
+(tc-netem(8)) on each host's port, towards the host, so that a frame from one host to another is delayed once; where the
+kernel has no netem, each wire is a pair of TAP devices with a program between them that does the same.
 """
 
 import ipaddress
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from shoal.errors import Conflict, NotFound, Unavailable
+from shoal.errors import Conflict, Internal, NotFound, Unavailable
 from shoal.kernel import changes, netns
 from shoal.kernel.netlink import Netlink
 from shoal.kernel.nftables import Nftables, delete_table
+from shoal.lab import delay
+from shoal.lab.cgroups import Cgroup
 from shoal.lab.state import EVERYBODY, Cut, HostState, LabState
 
 _BRIDGE, _OUTSIDE = "br0", "outside"
@@ -33,6 +37,7 @@ class Underlay:
     def __init__(self, state: LabState) -> None:
         self._state = state
         self._name = f"shoal-lab-{state.name}"
+        self._programs = Cgroup(f"/shoal-lab-{state.name}-underlay")
         self.link = f"lab-{state.name}"
 
     @property
@@ -58,22 +63,66 @@ class Underlay:
     def connect(self, host: HostState, pid: int) -> None:
         """Give the host whose process 1 is ``pid`` its eth0, its address and its way out.
 
-        Raises Unavailable for a latency where the kernel has no netem.
+        Raises Unavailable for a latency that this machine cannot make.
         """
         theirs = Path(f"/proc/{pid}/ns/net")
-        address = ipaddress.IPv4Address(host.address)
-        # A machine keeps its address when it boots, so its neighbours need not learn anything anew.
-        mac = "02:53:" + ":".join(f"{byte:02x}" for byte in address.packed)
         self.disconnect(host)
         with _socket(self.namespace) as inside, _socket(theirs) as there, netns.opened(theirs) as home:
-            inside.apply([changes.add_veth(host.name, "eth0", mtu=self._state.mtu, peer_mac=mac, peer_ns_fd=home)])
-            if self._state.latency:
-                self._delay(host.name)
+            self._lay(host, inside, home)
             self._plug(inside, host.name)
             there.apply([changes.set_link("lo", up=True)])
             _give(there, "eth0", host.address, self._state)
             everywhere, outside = ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv4Address(self._state.outside)
             there.apply([changes.replace_route(changes.route(everywhere, gateway=outside, index=there.index("eth0")))])
+
+    def _lay(self, host: HostState, inside: Netlink, home: int) -> None:
+        """The wire: a port here, eth0 there."""
+        mtu, mac = self._state.mtu, _mac(host)
+        if not self._state.latency or self._has_netem():
+            inside.apply([changes.add_veth(host.name, "eth0", mtu=mtu, peer_mac=mac, peer_ns_fd=home)])
+            if self._state.latency:
+                delay = ("netem", "limit", str(_HELD), "delay", f"{self._state.latency // 1000}us")
+                self._run("tc", "qdisc", "replace", "dev", host.name, "root", *delay)
+            return
+        end = f"{host.name}-end"
+        self._relay(host.name, end)
+        inside.apply(
+            [
+                changes.set_link(host.name, mtu=mtu),
+                changes.set_link(end, mtu=mtu, mac=mac),
+                changes.set_link(inside.index(end), name="eth0", ns_fd=home),
+            ]
+        )
+
+    def _relay(self, port: str, end: str) -> None:
+        """Have a program make these two links and delay what goes from one to the other, as long as both are there."""
+        self._programs.make()
+        program = [sys.executable, "-I", "-S", delay.__file__, port, end, str(self._state.latency)]
+        command = ["setsid", "--fork", "nsenter", f"--net={self.namespace}", *program]
+        with subprocess.Popen(
+            self._programs.joining(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd="/",
+        ) as process:
+            assert process.stdout is not None
+            if (said := process.stdout.readline()) != "ready\n":
+                said += process.stdout.read()
+                raise Unavailable(f"--latency needs the kernel's netem (module sch_netem), or TAP: {said.strip()}")
+
+    def _has_netem(self) -> bool:
+        # The namespace's own lo is nobody's.
+        return self._run("tc", "qdisc", "replace", "dev", "lo", "root", "netem", check=False)
+
+    def _run(self, *command: str, check: bool = True) -> bool:
+        """Run a program in the namespace; whether it succeeded. With ``check``, raises Internal if not."""
+        command = ("nsenter", f"--net={self.namespace}", *command)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if check and done.returncode:
+            raise Internal(f"{' '.join(command)}: {done.stderr.strip()}")
+        return done.returncode == 0
 
     def disconnect(self, host: HostState) -> None:
         """Pull the host's wire out: both ends are gone at once."""
@@ -94,19 +143,11 @@ class Underlay:
         with _socket(None) as here:
             if here.link(self.link) is not None:
                 here.apply([changes.del_link(self.link)])
+        self._programs.end()
         netns.delete(self._name)
 
     def _plug(self, inside: Netlink, port: str) -> None:
         inside.apply([changes.set_link(port, master=inside.index(_BRIDGE), up=True)])
-
-    def _delay(self, port: str) -> None:
-        netem = ["netem", "limit", str(_HELD), "delay", f"{self._state.latency // 1000}us"]
-        command = ["nsenter", f"--net={self.namespace}", "tc", "qdisc", "replace", "dev", port, "root", *netem]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Unavailable(
-                f"--latency needs the kernel's netem (CONFIG_NET_SCH_NETEM, module sch_netem): {done.stderr.strip()}"
-            )
 
 
 def ruleset(cuts: Sequence[Cut], loss: float) -> str:
@@ -121,6 +162,11 @@ def ruleset(cuts: Sequence[Cut], loss: float) -> str:
         rules.append(f"numgen random mod 1000000 < {round(loss * 10_000)} drop")
     chain = "; ".join(["type filter hook forward priority 0", *rules])
     return f"{delete_table('bridge', _TABLE)}table bridge {_TABLE} {{ chain forward {{ {chain}; }}; }}\n"
+
+
+def _mac(host: HostState) -> str:
+    """A machine keeps its address when it boots, so its neighbours need not learn anything anew."""
+    return "02:53:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(host.address).packed)
 
 
 def _give(socket: Netlink, link: str, address: str, state: LabState) -> None:
