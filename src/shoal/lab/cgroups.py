@@ -42,13 +42,21 @@ class Cgroup:
             # Else it is a folder where no cgroup file system is mounted.
             raise Unavailable(f"{self._root} has no cgroups, neither version 2 nor version 1's freezer")
 
+    @property
+    def in_use(self) -> bool:
+        """Whether there is any process in it, even one that cannot be seen from here."""
+        return bool(self._members())
+
     def processes(self) -> list[int]:
-        """All of the host's processes, its containers' too, that can be seen from here."""
-        found = []
+        """All processes in it and below that can be seen from here."""
+        # The kernel says 0 for one that is in no namespace of ours; kill(2) would take that for this very program.
+        return [pid for pid in self._members() if pid]
+
+    def _members(self) -> list[int]:
+        found: list[int] = []
         for folder, _, _ in os.walk(self._top):
             with contextlib.suppress(OSError):
-                # 0 stands for a process that is in none of this process's namespaces: none of a lab's made here.
-                found += [int(word) for word in (Path(folder) / "cgroup.procs").read_text().split() if word != "0"]
+                found += [int(word) for word in (Path(folder) / "cgroup.procs").read_text().split()]
         return found
 
     def first(self, proc: Path = Path("/proc")) -> int:

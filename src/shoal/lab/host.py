@@ -81,6 +81,11 @@ class Host:
         return f"unix://{self.socket}"
 
     @property
+    def is_another_labs(self) -> bool:
+        """Whether something runs in its cgroup before this lab has made it."""
+        return self._cgroup.in_use
+
+    @property
     def pid(self) -> int:
         """Its process 1, as it is numbered here; 0 when it is off."""
         return self._cgroup.first()
@@ -129,8 +134,10 @@ class Host:
     def start(self) -> None:
         """Switch it on and wait until its shoald answers; fine when it does already.
 
-        Raises Unavailable, with the end of shoald's log, when it does not come up.
+        Raises Unavailable, with the end of shoald's log, when it does not come up, and Conflict for a paused host.
         """
+        if self.condition is Condition.PAUSED:
+            raise Conflict(f"{self.name} is paused: shoal lab resume {self.name}")
         if not self.pid:
             self._clear()
             self._prepare()

@@ -91,9 +91,18 @@ class Lab:
             others = [IPv4Network(states.load(folder.parent / name).subnet) for name in states.names(folder.parent)]
             taken = [route for route in routes.host_routes() if isinstance(route, IPv4Network)]
             state = states.plan(wish, [*taken, *others])
+            lab = cls(folder, state)
+            lab._refuse_anothers()
             folder.mkdir(mode=0o755, exist_ok=True)
             states.save(folder, state)
-        return cls(folder, state)
+        return lab
+
+    def _refuse_anothers(self) -> None:
+        """Cgroups are the whole machine's: a lab of that name may be in another folder, or in other namespaces."""
+        if self._underlay.exists or any(host.is_another_labs for host in self.hosts):
+            raise Conflict(
+                f"another lab called {self.name} runs on this machine, not in {self.folder}: choose a --name"
+            )
 
     def host(self, name: str) -> Host:
         """One host. Raises NotFound."""

@@ -45,9 +45,14 @@ class Underlay:
         """The namespace with the bridge, which ``ip netns`` knows too."""
         return netns.BASE / self._name
 
+    @property
+    def exists(self) -> bool:
+        """Whether the namespace is there."""
+        return netns.exists(self._name)
+
     def make(self) -> None:
         """Make the namespace, the bridge and the way in from here. Raises Conflict when the link's name is taken."""
-        if not netns.exists(self._name):
+        if not self.exists:
             netns.create(self._name)
         with _socket(self.namespace) as inside, _socket(None) as here, netns.opened(netns.HOST) as home:
             if inside.link(_BRIDGE) is None:

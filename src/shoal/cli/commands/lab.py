@@ -1,6 +1,7 @@
 """``shoal lab``: what is done to the hosts of a lab, and in them."""
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 
@@ -61,7 +62,7 @@ def run_exec(ctx: Context, args: Arguments) -> int:
 def run_env(ctx: Context, args: Arguments) -> int:
     """Print what a shell is to evaluate."""
     name = args.words[0]
-    ctx.out(f"export DOCKER_HOST={Lab.open(*place(args)).host(name).docker_host}")
+    ctx.out(f"export DOCKER_HOST={shlex.quote(Lab.open(*place(args)).host(name).docker_host)}")
     ctx.out(f'# eval "$({PROGRAM} lab env{spelled(args)} {name})"')
     return 0
 

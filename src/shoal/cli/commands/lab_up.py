@@ -62,8 +62,8 @@ def _summary(lab: Lab, wish: Wish, args: Arguments, seconds: float) -> str:
     lines = [f"{wish.count} host{plural} up after {seconds:.1f} s: {_swarm(lab, wish)}."]
     outside = [host for host in lab.hosts if host not in lab.members]
     if wish.managers and outside:
-        names = outside[0].name if len(outside) == 1 else f"{outside[0].name} to {last.name}"
-        lines.append(f"Not in the swarm: {names}, whose shoald cannot join one yet. Everything else works.")
+        names = ", ".join(host.name for host in outside)
+        lines.append(f"Not in the swarm: {names}. Their shoald cannot join one yet; everything else works.")
     hints = (
         (f"exec {last.name} -- bash", "a shell in a host, or any other command"),
         (f"env {last.name}", f'with eval "$(...)", docker and {PROGRAM} talk to {last.name}'),
