@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import Any, Protocol, TypeVar
 
 from shoal.errors import Unavailable, Unimplemented
-from shoal.lab.host import Host
 from shoal.lab.parallel import for_all
 
 LISTEN = "0.0.0.0:2377"
@@ -14,7 +14,33 @@ _READY_SECONDS = 60.0
 Say = Callable[[str, str], None]
 
 
-def form(hosts: Sequence[Host], managers: int, say: Say) -> list[Host]:
+class Api(Protocol):
+    """What is asked of a host's shoald."""
+
+    def get(self, path: str) -> Any:
+        """GET, and the answer's JSON."""
+
+    def post(self, path: str, *, body: Any) -> Any:
+        """POST with a JSON body, and the answer's JSON."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class Member(Protocol):
+    """A host as far as a swarm is concerned."""
+
+    name: str
+    address: str
+
+    def engine(self) -> Api:
+        """A client of its shoald; to be closed."""
+
+
+M = TypeVar("M", bound=Member)
+
+
+def form(hosts: Sequence[M], managers: int, say: Say) -> list[M]:
     """Make a swarm: the first hosts are its managers. The hosts that are in it, and ready there.
 
     Hosts whose shoald cannot join yet are left out. Raises what the API answers, and Unavailable for a node that does
@@ -26,7 +52,7 @@ def form(hosts: Sequence[Host], managers: int, say: Say) -> list[Host]:
         tokens = engine.get("/swarm")["JoinTokens"]
     say(first.name, "manager, first of the swarm")
 
-    def join(host: Host, role: str) -> bool:
+    def join(host: M, role: str) -> bool:
         try:
             _join(host, tokens[role.capitalize()], first)
         except Unimplemented:
@@ -44,7 +70,7 @@ def form(hosts: Sequence[Host], managers: int, say: Say) -> list[Host]:
     return joined
 
 
-def _join(host: Host, token: str, first: Host) -> None:
+def _join(host: Member, token: str, first: Member) -> None:
     with closing(host.engine()) as engine:
         engine.post(
             "/swarm/join",
@@ -59,7 +85,7 @@ def _join(host: Host, token: str, first: Host) -> None:
         )
 
 
-def _wait(first: Host, count: int) -> None:
+def _wait(first: Member, count: int) -> None:
     """Wait until that many nodes are ready."""
     deadline = time.monotonic() + _READY_SECONDS
     with closing(first.engine()) as engine:

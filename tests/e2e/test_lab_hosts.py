@@ -1,0 +1,300 @@
+"""``shoal lab``: machines made of this one, in a box that stands for it."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from tests.e2e.harness import BIN, IMAGES, ROOT, Ran, eventually
+from tools import images
+from tools.box import Box
+
+pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.xdist_group("lab hosts")]
+
+
+class Place:
+    """A box, a folder for labs, and names that no other box uses: cgroups are the whole machine's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.box = Box()
+        self.folder = folder
+        self.name = f"t{os.getpid()}"
+
+    def run(self, *command: str, env: dict[str, str] | None = None) -> Ran:
+        done = self.box.run(command, env={"PATH": f"{BIN}:{os.environ['PATH']}", **(env or {})}, timeout=120)
+        return Ran(done.stdout.rstrip("\n"), done.stderr.rstrip("\n"), done.returncode)
+
+    def words(self, verb: str, *words: str, name: str = "") -> list[str]:
+        return ["shoal", "lab", verb, "--root", str(self.folder), "--name", name or self.name, *words]
+
+    def lab(self, verb: str, *words: str, name: str = "", check: bool = True) -> Ran:
+        ran = self.run(*self.words(verb, *words, name=name))
+        assert not check or ran.status == 0, f"{verb} {words}: {ran.text}"
+        return ran
+
+    def inside(self, host: str, *command: str, check: bool = True) -> Ran:
+        return self.lab("exec", host, "--", *command, check=check)
+
+    def pings(self, host: str, other: str) -> bool:
+        return self.inside(host, "ping", "-c1", "-W0.3", other, check=False).status == 0
+
+    def states(self) -> dict[str, tuple[str, str]]:
+        """Of each host, what it does and whom it is cut off from."""
+        rows = [row.split("|") for row in self.lab("ls", "--format", "{{.Host}}|{{.State}}|{{.CutOffFrom}}").lines]
+        return {host: (state, cut) for host, state, cut in rows}
+
+    def cgroups(self, name: str) -> list[str]:
+        """Those of a lab, or of one of its hosts, in all hierarchies."""
+        roots = Path("/sys/fs/cgroup")
+        return [str(path) for depth in ("", "*/") for path in roots.glob(f"{depth}shoal-lab-{name}*")]
+
+    def snapshot(self) -> dict[str, list[str]]:
+        file = self.folder.parent / "snapshot"
+        ran = self.run(sys.executable, str(ROOT / "tools" / "leftovers.py"), "snapshot", str(file))
+        assert ran.status == 0, ran.text
+        found: dict[str, list[str]] = json.loads(file.read_text())
+        return {kind: things for kind, things in found.items() if kind != "cgroup"}
+
+    def left(self, before: Mapping[str, Sequence[str]]) -> list[str]:
+        """What has come since, once there is nothing or ten seconds have passed; the kernel ends namespaces later."""
+        deadline = time.monotonic() + 10
+        while True:
+            now = self.snapshot()
+            lines = [f"{kind}: {thing}" for kind in now for thing in sorted(set(now[kind]) - set(before[kind]))]
+            # A link has its link-local routes some time after it has got its carrier.
+            lines = [line for line in lines if "fe80:" not in line and "ff00:" not in line]
+            if not lines or time.monotonic() > deadline:
+                return lines
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module", name="place")
+def _place() -> Iterator[Place]:
+    folder = Path(tempfile.mkdtemp(prefix="shoal-hosts-"))
+    place = Place(folder / "labs")
+    try:
+        place.box.start()
+        yield place
+    finally:
+        place.box.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module", name="lab")
+def _lab(place: Place) -> Iterator[Place]:
+    """A lab of two hosts; at its end there must be nothing left, even of a host that is frozen."""
+    before = place.snapshot()
+    said = place.lab("up", "2", "--image", str(images.build("busybox", IMAGES)), "--", "--label", "of=lab")
+    assert re.search(r"^2 hosts are up after [\d.]+ s: ", said.out, re.MULTILINE), said.text
+    yield place
+    place.lab("pause", "node1")
+    place.lab("down")
+    assert place.cgroups(f"{place.name}-") == []
+    assert not place.folder.exists()
+    assert place.left(before) == []
+    assert place.lab("down").status == 0
+
+
+@pytest.fixture(name="whole")
+def _whole(lab: Place) -> Place:
+    """The lab with both hosts on and nothing cut, whatever came before."""
+    for host, (state, cut) in lab.states().items():
+        if state == "paused":
+            lab.lab("resume", host)
+        if cut:
+            lab.lab("heal", host)
+        lab.lab("start", host)
+    return lab
+
+
+def test_hosts_are_machines_of_their_own(whole: Place) -> None:
+    assert whole.states() == {"node1": ("running", ""), "node2": ("running", "")}
+    assert whole.inside("node2", "hostname").out == "node2"
+    # node1 has the swarm's namespaces, node2 what it is given, and the box only the underlay.
+    assert "ingress_sbox" in whole.inside("node1", "ip", "netns").out
+    whole.inside("node2", "ip", "netns", "add", "own")
+    assert "own" in whole.inside("node2", "ip", "netns").out
+    assert whole.inside("node1", "sh", "-c", "ip netns list | grep own", check=False).status == 1
+    assert {line.split()[0] for line in whole.run("ip", "netns").lines} == {"neighbour", f"shoal-lab-{whole.name}"}
+    assert whole.inside("node2", "ls", "/sys/class/net").out.split() == ["docker0", "eth0", "lo"] or (
+        "docker_gwbridge" in whole.inside("node2", "ls", "/sys/class/net").out  # it has joined
+    )
+    nodes = whole.inside("node1", "docker", "node", "ls", "--format", "{{.Hostname}} {{.Status}}").lines
+    assert "node1 Ready" in nodes
+    # Names outside are refused at once, not waited for.
+    began = time.monotonic()
+    assert whole.inside("node1", "getent", "hosts", "nowhere.example", check=False).status != 0
+    assert time.monotonic() - began < 2
+
+
+def test_a_command_in_a_host_is_like_any_other(whole: Place) -> None:
+    assert whole.inside("node2", "docker", "info", "--format", "{{.Name}} {{.Labels}}").out == "node2 [of=lab]"
+    assert whole.inside("node2", "sh", "-c", "exit 7", check=False).status == 7
+    assert "no host node3" in whole.inside("node3", "true", check=False).err
+    screen = b""
+    controller, terminal = pty.openpty()
+    shell = subprocess.Popen(
+        whole.box.enter([str(BIN / "shoal"), *whole.words("exec", "node2", "--", "sh", "-i")[1:]]),
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    )
+    os.close(terminal)
+    try:
+        os.write(controller, b"tty && stty size && hostname && exit\n")
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and select.select([controller], [], [], 20)[0]:
+            try:
+                screen += os.read(controller, 4096)
+            except OSError:  # it has ended
+                break
+        assert shell.wait(20) == 0
+    finally:
+        shell.kill()
+        shell.wait()
+        os.close(controller)
+    assert b"/dev/pts/" in screen and b"node2\r\n" in screen, screen
+
+
+def test_docker_out_here_works_on_a_host(whole: Place) -> None:
+    said = whole.lab("env", "node2").out
+    docker = (
+        'eval "$0"; docker run -d --rm --name web -p 80:80 busybox httpd -f -h /etc && docker ps -q; echo $DOCKER_HOST'
+    )
+    assert whole.run("sh", "-c", docker, said).lines[-1] == f"unix://{whole.folder}/{whole.name}/node2/docker.sock"
+    address = re.search(r"^default via (\S+)\.254 ", whole.inside("node2", "ip", "route").out)
+    assert address is not None
+    assert "root:" in whole.run("curl", "-sm5", f"http://{address[1]}.2/passwd").out
+    assert "root:" in whole.inside("node1", "curl", "-sm5", "http://node2/passwd").out
+    whole.inside("node2", "docker", "rm", "-f", "web")
+
+
+def test_an_image_of_one_engine_comes_to_all_hosts(whole: Place) -> None:
+    whole.inside("node1", "docker", "tag", "busybox", "mine:1")
+    host = f"unix://{whole.folder}/{whole.name}/node1/docker.sock"
+    said = whole.run(*whole.words("load", "mine:1"), env={"DOCKER_HOST": host})
+    assert said.status == 0, said.text
+    assert whole.inside("node2", "docker", "image", "ls", "-q", "mine:1").out
+    refused = whole.lab("load", "/etc/passwd", check=False)
+    assert refused.status == 1 and "Error response from daemon" in refused.err
+
+
+def test_cut_hosts_keep_their_carrier(whole: Place) -> None:
+    assert whole.pings("node1", "node2")
+    whole.lab("cut", "node2", "from", "node1")
+    assert not whole.pings("node1", "node2") and whole.pings("node2", "outside")
+    assert whole.states()["node1"] == ("running", "node2")
+    whole.lab("cut", "node2")
+    assert not whole.pings("node2", "outside")
+    assert whole.inside("node2", "cat", "/sys/class/net/eth0/carrier").out == "1"
+    assert "cut off from everybody" in whole.lab("heal", "node1", "from", "node2", check=False).err
+    whole.lab("heal", "node2")
+    assert whole.pings("node1", "node2") and whole.pings("node2", "outside")
+
+
+def test_power_goes_and_comes_back(whole: Place) -> None:
+    docker = ("docker", "run", "-d", "--name")
+    whole.inside("node2", *docker, "stays", "--restart", "always", "busybox", "sleep", "9999")
+    whole.inside("node2", *docker, "goes", "busybox", "sleep", "9999")
+    folder = whole.folder / whole.name / "node2"
+    ports = ("ip", "-n", f"shoal-lab-{whole.name}", "-br", "link")
+    own = f"{whole.name}-node2"
+    assert whole.cgroups(own) and "node2" in whole.run(*ports).out
+    whole.lab("kill", "node2")
+    assert whole.states()["node2"] == ("off", "")
+    assert not (folder / "docker.sock").exists()
+    assert "node2" not in whole.run(*ports).out
+    assert whole.cgroups(own) == []
+    assert "node2 is off" in whole.inside("node2", "true", check=False).err
+    assert whole.lab("kill", "node2").status == 0
+    whole.lab("start", "node2")
+    assert whole.lab("start", "node2").status == 0
+    names = ("docker", "ps", "--format", "{{.Names}}")
+    eventually(lambda: whole.inside("node2", *names).out == "stays")
+    whole.lab("reboot", "node2")
+    eventually(lambda: whole.inside("node2", *names).out == "stays")
+    assert whole.pings("node1", "node2")
+    whole.inside("node2", "docker", "rm", "-f", "stays", "goes")
+
+
+def test_a_paused_host_does_nothing(whole: Place) -> None:
+    shared = whole.folder / "ticks"
+    shared.write_text("")
+    whole.inside("node2", "docker", "run", "-d", "--name", "clock", "-v", f"{shared}:/ticks", "busybox", "sh", "-c",
+                 "while :; do echo >>/ticks; sleep 0.02; done")  # fmt: skip
+    eventually(lambda: shared.stat().st_size > 2)
+    whole.lab("pause", "node2")
+    assert whole.states()["node2"] == ("paused", "")
+    before = shared.stat().st_size
+    assert "node2 is paused" in whole.inside("node2", "true", check=False).err
+    assert "node2 is paused" in whole.lab("start", "node2", check=False).err
+    assert shared.stat().st_size == before
+    whole.lab("resume", "node2")
+    eventually(lambda: shared.stat().st_size > before)
+    whole.inside("node2", "docker", "rm", "-f", "clock")
+    shared.unlink()
+
+
+def test_labs_stand_side_by_side_and_frames_take_their_time(whole: Place) -> None:
+    name = f"{whole.name}b"
+    taken = whole.lab("up", "2", check=False)
+    assert taken.status == 1 and "there is a lab called" in taken.err
+    elsewhere = [*whole.words("up", "2"), "--root", str(whole.folder.parent / "other")]
+    assert "another lab called" in whole.run(*elsewhere).err
+    up = ("up", "1", "--managers", "0", "--latency", "40ms", "--mtu", "1400")
+    try:
+        assert "no swarm" in whole.lab(*up, name=name).out
+        echo = whole.lab("exec", "node1", "--", "ping", "-c3", "-i0.2", "outside", name=name).out
+        # To a host it takes that long; to the outside there is no wire of a host's.
+        assert min(float(time) for time in re.findall(r"time=([\d.]+) ms", echo)) >= 40
+        assert "mtu 1400" in whole.lab("exec", "node1", "--", "ip", "link", "show", "eth0", name=name).out
+        assert "Swarm: inactive" in whole.lab("exec", "node1", "--", "docker", "info", name=name).out
+    finally:
+        whole.lab("down", name=name)
+    assert whole.cgroups(name) == []
+    assert whole.states() == {"node1": ("running", ""), "node2": ("running", "")}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_what_half_an_up_made_goes_with_down(place: Place, how: signal.Signals) -> None:
+    name = f"{place.name}c"
+    before = place.snapshot()
+    command = place.box.enter([str(BIN / "shoal"), *place.words("up", "2", name=name)[1:]])
+    up = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: place.cgroups(name))
+        with contextlib.suppress(ProcessLookupError):
+            # The client in the box: nsenter's child.
+            children = Path(f"/proc/{up.pid}/task/{up.pid}/children").read_text().split()
+            os.kill(int(children[0]), how)
+        _, said = up.communicate(timeout=60)
+    finally:
+        up.kill()
+        up.wait()
+    assert up.returncode != 0
+    assert how is signal.SIGKILL or "lab down" in said
+    place.lab("down", name=name)
+    assert place.cgroups(name) == []
+    assert not (place.folder / name).exists()
+    assert place.left(before) == []
+
+
+def test_a_shoald_that_does_not_start_says_why(place: Place) -> None:
+    name = f"{place.name}d"
+    try:
+        refused = place.lab("up", "1", "--", "--nonsense", name=name, check=False)
+        assert refused.status == 1 and "unknown flag or argument: --nonsense" in refused.err
+    finally:
+        place.lab("down", name=name)
