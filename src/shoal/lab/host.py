@@ -177,15 +177,15 @@ class Host:
         (self.folder / "resolv.conf").write_text(f"nameserver {self._lab.outside}\noptions timeout:1 attempts:1\n")
         (self.folder / "daemon.json").write_text("{}\n")
         (self.folder / "boot").write_text(_BOOT)
+        # What is asked of a registry that isn't there would only be waited for.
+        start = shlex.join(["env", "DOCKER_SERVICE_PREFER_OFFLINE_IMAGE=1", _program("shoald"), *self.flags()])
         script = self.folder / "shoald"
-        script.write_text(f'#!/bin/sh\nexec {shlex.join(self.command())} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {start} "$@"\n')
         script.chmod(0o755)
 
-    def command(self) -> list[str]:
-        """How its shoald is started; a script of that name in its folder does so again."""
+    def flags(self) -> list[str]:
+        """shoald's flags, the lab's own last."""
         return [
-            # What is asked of a registry that isn't there would only be waited for.
-            *("env", "DOCKER_SERVICE_PREFER_OFFLINE_IMAGE=1", _program("shoald")),
             *("--config-file", str(self.folder / "daemon.json"), "--data-root", str(self.folder / "data")),
             *("--cgroup-parent", self._cgroup.path, "-H", INSIDE, "-H", self.docker_host),
             *self._lab.flags,

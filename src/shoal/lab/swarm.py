@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any, Protocol, TypeVar
 
-from shoal.errors import Unavailable, Unimplemented
+from shoal.errors import ShoalError, Unavailable, Unimplemented
 from shoal.lab.parallel import for_all
 
 LISTEN = "0.0.0.0:2377"
@@ -71,18 +71,21 @@ def form(hosts: Sequence[M], managers: int, say: Say) -> list[M]:
 
 
 def _join(host: Member, token: str, first: Member) -> None:
-    with closing(host.engine()) as engine:
-        engine.post(
-            "/swarm/join",
-            body={
-                "ListenAddr": LISTEN,
-                "AdvertiseAddr": host.address,
-                "DataPathAddr": "",
-                "RemoteAddrs": [f"{first.address}:2377"],
-                "JoinToken": token,
-                "Availability": "active",
-            },
-        )
+    body = {
+        "ListenAddr": LISTEN,
+        "AdvertiseAddr": host.address,
+        "DataPathAddr": "",
+        "RemoteAddrs": [f"{first.address}:2377"],
+        "JoinToken": token,
+        "Availability": "active",
+    }
+    try:
+        with closing(host.engine()) as engine:
+            engine.post("/swarm/join", body=body)
+    except Unimplemented:
+        raise
+    except ShoalError as error:
+        raise Unavailable(f"{host.name} does not join: {error}") from error
 
 
 def _wait(first: Member, count: int) -> None:

@@ -70,18 +70,18 @@ def run_env(ctx: Context, args: Arguments) -> int:
 def run_cut(ctx: Context, args: Arguments) -> int:
     """Cut off."""
     need_root()
-    Lab.open(*place(args)).cut(*_pair(args))
+    Lab.open(*place(args)).cut(*pair(args))
     return 0
 
 
 def run_heal(ctx: Context, args: Arguments) -> int:
     """Undo that."""
     need_root()
-    Lab.open(*place(args)).heal(*_pair(args))
+    Lab.open(*place(args)).heal(*pair(args))
     return 0
 
 
-def _pair(args: Arguments) -> list[str]:
+def pair(args: Arguments) -> list[str]:
     """``node2``, ``node2 from node3``, ``node2 node3``."""
     one, *rest = args.words
     if rest[:1] == ["from"]:
