@@ -223,7 +223,10 @@ def test_power_goes_and_comes_back(whole: Place) -> None:
     assert whole.lab("start", "node2").status == 0
     names = ("docker", "ps", "--format", "{{.Names}}")
     eventually(lambda: whole.inside("node2", *names).out == "stays")
+    whole.lab("cut", "node2", "from", "node1")
     whole.lab("reboot", "node2")
+    assert not whole.pings("node1", "node2")
+    whole.lab("heal", "node2", "from", "node1")
     eventually(lambda: whole.inside("node2", *names).out == "stays")
     assert whole.pings("node1", "node2")
     whole.inside("node2", "docker", "rm", "-f", "stays", "goes")
@@ -272,23 +275,35 @@ def test_what_half_an_up_made_goes_with_down(place: Place, how: signal.Signals) 
     name = f"{place.name}c"
     before = place.snapshot()
     command = place.box.enter([str(BIN / "shoal"), *place.words("up", "2", name=name)[1:]])
-    up = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        eventually(lambda: place.cgroups(name))
-        with contextlib.suppress(ProcessLookupError):
-            # The client in the box: nsenter's child.
-            children = Path(f"/proc/{up.pid}/task/{up.pid}/children").read_text().split()
-            os.kill(int(children[0]), how)
-        _, said = up.communicate(timeout=60)
-    finally:
-        up.kill()
-        up.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        try:
+            eventually(lambda: place.cgroups(name))
+            with contextlib.suppress(ProcessLookupError):
+                # The client in the box: nsenter's child.
+                children = Path(f"/proc/{up.pid}/task/{up.pid}/children").read_text().split()
+                os.kill(int(children[0]), how)
+            _, said = up.communicate(timeout=60)
+        finally:
+            up.kill()
     assert up.returncode != 0
     assert how is signal.SIGKILL or "lab down" in said
     place.lab("down", name=name)
     assert place.cgroups(name) == []
     assert not (place.folder / name).exists()
     assert place.left(before) == []
+
+
+def test_a_stranger_s_link_is_left_alone(place: Place) -> None:
+    name = f"{place.name}e"
+    place.run("ip", "link", "add", f"lab-{name}", "type", "bridge")
+    try:
+        refused = place.lab("up", "1", name=name, check=False)
+        assert refused.status == 1 and "is not this lab's" in refused.err
+        place.lab("down", name=name)
+        assert place.run("ip", "link", "show", f"lab-{name}").status == 0
+        assert not (place.folder / name).exists()
+    finally:
+        place.run("ip", "link", "del", f"lab-{name}")
 
 
 def test_a_shoald_that_does_not_start_says_why(place: Place) -> None:

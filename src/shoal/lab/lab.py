@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import BinaryIO
@@ -34,7 +34,6 @@ class Lab:
         self.folder = folder
         self.name = state.name
         self.subnet = state.subnet
-        self._state = state
         self._underlay = Underlay(state)
         self.hosts = [
             Host(folder=folder / host.name, state=host, lab=state, underlay=self._underlay) for host in state.hosts
@@ -61,7 +60,7 @@ class Lab:
 
     def make(self, wish: Wish, say: Say = _silent) -> None:
         """The rest of :meth:`up`, for a lab that is planned."""
-        self._underlay.make()
+        self._wire()
 
         def set_up(host: Host) -> None:
             say(host.name, "starting")
@@ -78,30 +77,42 @@ class Lab:
     @classmethod
     def planned(cls, wish: Wish) -> "Lab":
         """Write down what is to be made, before anything is. Raises InvalidArgument, Conflict."""
-        folder = states.folder_of(wish.root, wish.name)
         states.check(wish)
+        folder = states.folder_of(wish.root, wish.name)
         folder.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        with states.locked(folder.parent):
-            if (folder / states.FILE).exists():
-                count = len(states.load(folder).hosts)
-                raise Conflict(
-                    f"there is a lab called {wish.name} already, of {count} host{'s' if count != 1 else ''}:"
-                    f" shoal lab ls shows it, shoal lab down removes it"
-                )
-            others = [IPv4Network(states.load(folder.parent / name).subnet) for name in states.names(folder.parent)]
-            taken = [route for route in routes.host_routes() if isinstance(route, IPv4Network)]
-            state = states.plan(wish, [*taken, *others])
-            lab = cls(folder, state)
-            lab._refuse_anothers()
-            folder.mkdir(mode=0o755, exist_ok=True)
-            states.save(folder, state)
+        try:
+            with states.locked(folder.parent):
+                return cls._written(wish, folder)
+        finally:
+            _remove_empty(folder.parent)
+
+    @classmethod
+    def _written(cls, wish: Wish, folder: Path) -> "Lab":
+        if (folder / states.FILE).exists():
+            count = len(states.load(folder).hosts)
+            raise Conflict(
+                f"there is a lab called {wish.name} already, of {count} host{'s' if count != 1 else ''}:"
+                f" shoal lab ls shows it, shoal lab down removes it"
+            )
+        others = [IPv4Network(states.load(folder.parent / name).subnet) for name in states.names(folder.parent)]
+        taken = [route for route in routes.host_routes() if isinstance(route, IPv4Network)]
+        state = states.plan(wish, [*taken, *others])
+        lab = cls(folder, state)
+        lab._refuse_anothers()
+        folder.mkdir(mode=0o755, exist_ok=True)
+        states.save(folder, state)
         return lab
 
     def _refuse_anothers(self) -> None:
-        """Cgroups are the whole machine's: a lab of that name may be in another folder, or in other namespaces."""
-        if self._underlay.exists or any(host.is_another_labs for host in self.hosts):
+        """Raise Conflict where a name is somebody's: cgroups are the whole machine's, whatever folder a lab is in."""
+        if any(host.is_another_labs for host in self.hosts):
             raise Conflict(
                 f"another lab called {self.name} runs on this machine, not in {self.folder}: choose a --name"
+            )
+        if self._underlay.is_taken:
+            raise Conflict(
+                f"there is a link {self._underlay.link} or a network namespace {self._underlay.namespace.name} here"
+                " that is not this lab's: remove it, or choose a --name"
             )
 
     def host(self, name: str) -> Host:
@@ -113,8 +124,8 @@ class Lab:
 
     @property
     def cuts(self) -> tuple[states.Cut, ...]:
-        """Who is cut off from whom."""
-        return self._state.cuts
+        """Who is cut off from whom, now."""
+        return states.load(self.folder).cuts
 
     def cut(self, one: str, other: str = EVERYBODY) -> None:
         """Let all frames between two hosts, or a host and everybody, vanish; their links stay up."""
@@ -134,15 +145,20 @@ class Lab:
     def _change(self, change: Callable[[tuple[states.Cut, ...]], tuple[states.Cut, ...]]) -> None:
         with states.locked(self.folder):
             now = states.load(self.folder)
-            self._state = msgspec.structs.replace(now, cuts=change(now.cuts))
-            states.save(self.folder, self._state)
-            self._underlay.set_cuts(self._state.cuts)
+            cuts = change(now.cuts)
+            states.save(self.folder, msgspec.structs.replace(now, cuts=cuts))
+            self._underlay.set_cuts(cuts)
 
     def start(self, name: str) -> None:
         """Switch a host on; its underlay too, where the machine has booted since."""
         host = self.host(name)
-        self._underlay.make()
+        self._wire()
         host.start()
+
+    def _wire(self) -> None:
+        """See that the underlay is there, with its cuts, which another process may have made."""
+        self._underlay.make()
+        self._underlay.set_cuts(self.cuts)
 
     def reboot(self, name: str) -> None:
         """Kill a host and switch it on again."""
@@ -172,10 +188,12 @@ class Lab:
         for host in self.hosts:
             shutil.rmtree(host.folder, ignore_errors=True)
         shutil.rmtree(self.folder)
-        try:
-            self.folder.parent.rmdir()
-        except OSError:
-            return  # other labs are there, or it was not empty before
+        _remove_empty(self.folder.parent)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # other labs are there, or it was not empty before
+        folder.rmdir()
 
 
 def load(host: Host, archive: Path) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from shoal.errors import Conflict, Internal, NotFound, Unavailable
+from shoal.errors import Internal, NotFound, Unavailable
 from shoal.kernel import changes, netns
 from shoal.kernel.netlink import Netlink
 from shoal.kernel.nftables import Nftables, delete_table
@@ -46,24 +46,22 @@ class Underlay:
         return netns.BASE / self._name
 
     @property
-    def exists(self) -> bool:
-        """Whether the namespace is there."""
-        return netns.exists(self._name)
+    def is_taken(self) -> bool:
+        """Whether its names are somebody's before it is made."""
+        with _socket(None) as here:
+            return netns.exists(self._name) or here.link(self.link) is not None
 
     def make(self) -> None:
         """Make the namespace, the bridge and the way in from here. Raises Conflict when the link's name is taken."""
-        if not self.exists:
+        if not netns.exists(self._name):
             netns.create(self._name)
         with _socket(self.namespace) as inside, _socket(None) as here, netns.opened(netns.HOST) as home:
             if inside.link(_BRIDGE) is None:
                 inside.apply([changes.add_bridge(_BRIDGE, mtu=self._state.mtu), changes.set_link(_BRIDGE, up=True)])
             if inside.link(_OUTSIDE) is None:
-                if here.link(self.link) is not None:
-                    raise Conflict(f"there is a link {self.link} here that belongs to nobody's lab: remove it first")
                 inside.apply([changes.add_veth(_OUTSIDE, self.link, mtu=self._state.mtu, peer_ns_fd=home)])
                 self._plug(inside, _OUTSIDE)
                 _give(here, self.link, self._state.outside, self._state)
-        self.set_cuts(self._state.cuts)
 
     def connect(self, host: HostState, pid: int) -> None:
         """Give the host whose process 1 is ``pid`` its eth0, its address and its way out.
@@ -86,8 +84,8 @@ class Underlay:
         if not self._state.latency or self._has_netem():
             inside.apply([changes.add_veth(host.name, "eth0", mtu=mtu, peer_mac=mac, peer_ns_fd=home)])
             if self._state.latency:
-                delay = ("netem", "limit", str(_HELD), "delay", f"{self._state.latency // 1000}us")
-                self._run("tc", "qdisc", "replace", "dev", host.name, "root", *delay)
+                netem = ("netem", "limit", str(_HELD), "delay", f"{self._state.latency // 1000}us")
+                self._run("tc", "qdisc", "replace", "dev", host.name, "root", *netem)
             return
         end = f"{host.name}-end"
         self._relay(host.name, end)
@@ -145,9 +143,10 @@ class Underlay:
 
     def delete(self) -> None:
         """Remove all of it; the hosts must be off."""
-        with _socket(None) as here:
-            if here.link(self.link) is not None:
-                here.apply([changes.del_link(self.link)])
+        if netns.exists(self._name):
+            with _socket(self.namespace) as inside:
+                if inside.link(_OUTSIDE) is not None:
+                    inside.apply([changes.del_link(_OUTSIDE)])  # at once; the rest goes when the kernel finds time
         self._programs.end()
         netns.delete(self._name)
 
