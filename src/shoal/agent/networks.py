@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from msgspec.structs import replace
 
 from shoal.engine.cluster import ClusterNetworks, PeerNode
+from shoal.network.flows import Backends
 from shoal.network.node import Mesh, MeshPort, OverlayNetwork, RemoteEndpoint, VirtualService
 from shoal.objects.network import MTU_OPTION, Network
 from shoal.wire.cluster import (
@@ -66,6 +67,7 @@ def cluster_networks(
         remotes={key: tuple(_remotes(key, services[key], nodes, node_id, ingress)) for key in networks},
         records={key: _records(services[key]) for key in networks if not networks[key].is_ingress},
         peers={key: tuple(_peers(services[key], nodes, node_id, networks[key])) for key in networks},
+        backends={key: _endpoints(services[key]) for key in networks},
         mesh=_mesh(ingress, services[ingress.id], nodes, own) if ingress else None,
         ingress_addresses=tuple(own.ingress_addresses) if own and ingress else (),
     )
@@ -97,6 +99,14 @@ def _bare(address: str) -> str:
 
 def _backends(service: ServiceResource) -> tuple[str, ...]:
     return tuple(_bare(endpoint.address) for endpoint in service.endpoints if endpoint.serving)
+
+
+def _endpoints(services: Iterable[ServiceResource]) -> Backends:
+    found = [endpoint for service in services for endpoint in service.endpoints]
+    return Backends(
+        there=frozenset(_bare(endpoint.address) for endpoint in found),
+        serving=frozenset(_bare(endpoint.address) for endpoint in found if endpoint.serving),
+    )
 
 
 def _virtual(service: ServiceResource) -> VirtualService:

@@ -91,7 +91,9 @@ def _remove_tree(top: Path) -> Iterator[Path]:
             yield folder
             with contextlib.suppress(OSError):
                 for pid in (folder / "cgroup.procs").read_text().split():
-                    os.kill(int(pid), signal.SIGKILL)
+                    # A process that has no number in our own namespace shows as 0, which would be our own group.
+                    if pid != "0":
+                        os.kill(int(pid), signal.SIGKILL)
 
 
 def _bases(root: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from shoal.network.flows import Backends
 from shoal.network.node import Mesh, OverlayNetwork, RemoteEndpoint, VirtualService
 from shoal.objects.network import Network
 from shoal.wire.keeper import NetworkRecords
@@ -27,5 +28,6 @@ class ClusterNetworks:
     remotes: Mapping[str, tuple[RemoteEndpoint, ...]] = field(default_factory=dict)
     records: Mapping[str, NetworkRecords] = field(default_factory=dict)
     peers: Mapping[str, tuple[PeerNode, ...]] = field(default_factory=dict)
+    backends: Mapping[str, Backends] = field(default_factory=dict)
     mesh: Mesh | None = None
     ingress_addresses: tuple[str, ...] = ()

@@ -17,6 +17,8 @@ from msgspec.structs import replace as replace_struct
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.ports import HostPorts
 from shoal.errors import Conflict, FailedPrecondition, Forbidden, InvalidArgument, NotFound, ShoalError
+from shoal.kernel import netns
+from shoal.network import flows
 from shoal.network.describe import HOST_PART, overlay_part, sandbox_part
 from shoal.network.node import (
     INGRESS_NETNS,
@@ -262,6 +264,19 @@ class NodeNetworks:
             self._node = replace(self._node, overlays=self._overlays_in_use())
             if changed:
                 await self._apply(sorted(changed))
+        await self._cut(flows.lost(old.backends, cluster.backends))
+
+    async def _cut(self, lost: Mapping[str, flows.Lost]) -> None:
+        """Cut the connections that lead to endpoints that are gone, and move datagrams that lead to withdrawn ones."""
+        for network_id, addresses in lost.items():
+            there = [netns.BASE / s.netns for s in self._sandboxes.values() if _is_on(s, network_id)]
+            for backends, datagrams_only in ((addresses.gone, False), (addresses.withdrawn, True)):
+                if not backends or not there:
+                    continue
+                try:
+                    await asyncio.to_thread(flows.cut, there, backends, datagrams_only=datagrams_only)
+                except ShoalError as error:
+                    _log.warning("connections to endpoints that are gone cannot be cut: %s", error)
 
     async def applied(self) -> None:
         """Return once the kernel has what was wanted when this was called, or has refused it."""
@@ -294,7 +309,7 @@ class NodeNetworks:
 
     def _parts_on(self, network_id: str) -> Iterable[str]:
         for sandbox_id, sandbox in self._sandboxes.items():
-            if any(endpoint.network_id == network_id for endpoint in sandbox.endpoints):
+            if _is_on(sandbox, network_id):
                 yield sandbox_part(sandbox_id)
 
     def _ingress_sandbox(self, cluster: ClusterNetworks) -> set[str]:
@@ -466,3 +481,7 @@ def _publications(sandbox: Sandbox) -> Iterable[Publication]:
     for port in sandbox.ports:
         host_ip = port.host_ip if port.host_ip not in ("", "0.0.0.0", "::") else None
         yield Publication(port.protocol, port.host_port, target, port.container_port, host_ip)
+
+
+def _is_on(sandbox: Sandbox, network_id: str) -> bool:
+    return any(endpoint.network_id == network_id for endpoint in sandbox.endpoints)

@@ -5,7 +5,7 @@ makes the next packet be translated anew (nfnetlink_conntrack.h).
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -71,26 +71,15 @@ class Conntrack:
         answer = self._socket.ask(_GET_STATISTICS, _NFGEN.pack(0, 0), "count the connections")
         return int.from_bytes(nl.attributes(answer.body, _NFGEN.size)[_ENTRIES], "big")
 
-    def delete(
-        self,
-        *,
-        protocol: int | None = None,
-        destination: IPAddress | None = None,
-        port: int | None = None,
-        backend: IPAddress | None = None,
-    ) -> int:
-        """Forget the connections that match all that is given, and return how many.
-
-        ``destination`` and ``port`` are what the client asked for (a VIP, a published port), ``backend`` is where the
-        replies come from after translation.
-        """
+    def forget_backends(self, backends: Collection[IPAddress], protocol: int | None = None) -> int:
+        """Forget the translated connections (of one protocol, or of all) whose replies come from one of ``backends``,
+        and return how many."""
         return self._forget(
             flow
             for flow in self.flows()
-            if (protocol is None or flow.protocol == protocol)
-            and (destination is None or flow.original.dst == destination)
-            and (port is None or flow.original.dport == port)
-            and (backend is None or flow.reply.src == backend)
+            if flow.reply.src in backends
+            and flow.reply.src != flow.original.dst
+            and (protocol is None or flow.protocol == protocol)
         )
 
     def _forget(self, flows: Iterable[Flow]) -> int:

@@ -38,7 +38,6 @@ class Lab:
         self.hosts = [
             Host(folder=folder / host.name, state=host, lab=state, underlay=self._underlay) for host in state.hosts
         ]
-        self.members: list[Host] = []
         """The hosts that ``up`` has made a swarm of."""
 
     @classmethod
@@ -72,7 +71,7 @@ class Lab:
 
         for_all(self.hosts, set_up)
         if wish.managers:
-            self.members = swarm.form(self.hosts, wish.managers, say)
+            swarm.form(self.hosts, wish.managers, say)
 
     @classmethod
     def planned(cls, wish: Wish) -> "Lab":

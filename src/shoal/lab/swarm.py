@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any, Protocol, TypeVar
 
-from shoal.errors import ShoalError, Unavailable, Unimplemented
+from shoal.errors import ShoalError, Unavailable
 from shoal.lab.parallel import for_all
 
 LISTEN = "0.0.0.0:2377"
@@ -40,34 +40,24 @@ class Member(Protocol):
 M = TypeVar("M", bound=Member)
 
 
-def form(hosts: Sequence[M], managers: int, say: Say) -> list[M]:
-    """Make a swarm: the first hosts are its managers. The hosts that are in it, and ready there.
-
-    Hosts whose shoald cannot join yet are left out. Raises what the API answers, and Unavailable for a node that does
-    not become ready.
-    """
+def form(hosts: Sequence[M], managers: int, say: Say) -> None:
+    """Make a swarm: the first hosts are its managers. Raises what the API answers, and Unavailable for a node that does
+    not become ready."""
     first = hosts[0]
     with closing(first.engine()) as engine:
         engine.post("/swarm/init", body={"ListenAddr": LISTEN, "AdvertiseAddr": first.address})
         tokens = engine.get("/swarm")["JoinTokens"]
     say(first.name, "manager, first of the swarm")
 
-    def join(host: M, role: str) -> bool:
-        try:
-            _join(host, tokens[role.capitalize()], first)
-        except Unimplemented:
-            say(host.name, "cannot join")
-            return False
+    def join(host: M, role: str) -> None:
+        _join(host, tokens[role.capitalize()], first)
         say(host.name, f"joined as a {role}")
-        return True
 
     # One manager after the other: each changes who the others are.
-    joined = [host for host in hosts[1:managers] if join(host, "manager")]
-    workers = list(hosts[managers:])
-    answers = for_all(workers, lambda host: join(host, "worker"))
-    joined = [first, *joined, *(host for host, ok in zip(workers, answers, strict=True) if ok)]
-    _wait(first, len(joined))
-    return joined
+    for host in hosts[1:managers]:
+        join(host, "manager")
+    for_all(list(hosts[managers:]), lambda host: join(host, "worker"))
+    _wait(first, len(hosts))
 
 
 def _join(host: Member, token: str, first: Member) -> None:
@@ -82,8 +72,6 @@ def _join(host: Member, token: str, first: Member) -> None:
     try:
         with closing(host.engine()) as engine:
             engine.post("/swarm/join", body=body)
-    except Unimplemented:
-        raise
     except ShoalError as error:
         raise Unavailable(f"{host.name} does not join: {error}") from error
 

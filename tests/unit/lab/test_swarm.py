@@ -1,7 +1,7 @@
 import pytest
 from tests.fakes.lab_hosts import FakeHost, FakeSwarm
 
-from shoal.errors import Conflict, Unavailable, Unimplemented
+from shoal.errors import Conflict, Unavailable
 from shoal.lab.swarm import form
 
 
@@ -17,7 +17,7 @@ def test_the_first_ones_are_managers() -> None:
     swarm = FakeSwarm()
     told: list[tuple[str, str]] = []
     found = hosts(4, swarm)
-    assert form(found, 2, lambda host, what: told.append((host, what))) == found
+    form(found, 2, lambda host, what: told.append((host, what)))
     assert swarm.roles == {"node1": "manager", "node2": "manager", "node3": "worker", "node4": "worker"}
     assert sorted(told) == [
         ("node1", "manager, first of the swarm"),
@@ -25,12 +25,6 @@ def test_the_first_ones_are_managers() -> None:
         ("node3", "joined as a worker"),
         ("node4", "joined as a worker"),
     ]
-
-
-def test_hosts_that_cannot_join_yet_are_left_out() -> None:
-    swarm = FakeSwarm(refusal=Unimplemented("not yet"))
-    found = hosts(3, swarm)
-    assert form(found, 2, silent) == found[:1]
 
 
 def test_a_host_that_is_refused_is_named() -> None:

@@ -101,10 +101,11 @@ def _strangers(item: Item) -> list[Item]:
         case Namespace(name=ns):
             return [Table(ns, "ip6", "shoal", "old"), Rule(ns, 4, 99, 199), Bridge(ns, "br7", 1500, "any", "mine")]
         case Bridge(ns=ns, name=name):
-            inner = Veth("left", "eth0", ns, "veth99", 1500, "any", "shoal: left")
-            outer = Veth(ns, "veth99", "left", "eth0", 1500, "any", "shoal: left eth0", name)
-            address = Address("left", "eth0", "10.0.1.99/24")
-            return [Namespace("left", "shoal: left"), inner, outer, address, Vxlan(ns, "vxlan9", 9999, 4789, 1450, "x")]
+            left = f"left-{ns}-{name}"
+            inner = Veth(left, "eth0", ns, f"veth-{name}", 1500, "any", "shoal: left")
+            outer = Veth(ns, f"veth-{name}", left, "eth0", 1500, "any", "shoal: left eth0", name)
+            address = Address(left, "eth0", "10.0.1.99/24")
+            return [Namespace(left, "shoal: left"), inner, outer, address, Vxlan(ns, "vxlan9", 9999, 4789, 1450, "x")]
         case Veth(ns=ns, name=name) | Vxlan(ns=ns, name=name):
             return [
                 Address(ns, name, "10.77.0.1/24"),

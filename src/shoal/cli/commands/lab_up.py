@@ -60,10 +60,6 @@ def _summary(lab: Lab, wish: Wish, args: Arguments, seconds: float) -> str:
     last = lab.hosts[-1]
     plural = "s are" if wish.count > 1 else " is"
     lines = [f"{wish.count} host{plural} up after {seconds:.1f} s: {_swarm(lab, wish)}."]
-    outside = [host for host in lab.hosts if host not in lab.members]
-    if wish.managers and outside:
-        names = ", ".join(host.name for host in outside)
-        lines.append(f"Not in the swarm: {names}. Their shoald cannot join one yet; everything else works.")
     hints = (
         (f"exec {last.name} -- bash", "a shell in a host, or any other command"),
         (f"env {last.name}", f'with eval "$(...)", docker and {PROGRAM} talk to {last.name}'),
@@ -85,9 +81,8 @@ def _after(flags: str, words: str) -> str:
 def _swarm(lab: Lab, wish: Wish) -> str:
     if not wish.managers:
         return f"no swarm, {lab.subnet}"
-    managers = sum(host in lab.members for host in lab.hosts[: wish.managers])
-    many = f"{managers} managers" if managers != 1 else f"{lab.hosts[0].name} is manager"
-    return f"a swarm of {len(lab.members)}, {many}, {lab.subnet}"
+    many = f"{wish.managers} managers" if wish.managers != 1 else f"{lab.hosts[0].name} is manager"
+    return f"a swarm of {len(lab.hosts)}, {many}, {lab.subnet}"
 
 
 def run_load(ctx: Context, args: Arguments) -> int:
