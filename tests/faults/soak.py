@@ -1,6 +1,7 @@
 """The long runs: ``python -m tests.faults.soak [--rounds N] [property ...]``, as root, with dev's installation.
 
-Each property has a machine of its own, and one line at the end. The status is 1 when one of them does not hold.
+Each property has a machine of its own, a box with a shoald where it needs one, and one line at the end. The status is
+1 when one of them does not hold.
 """
 
 import argparse
@@ -17,31 +18,38 @@ from tests.e2e.harness import Machine
 from tests.faults import rounds
 from tests.faults.cycles import Broken, crashes, killings
 from tests.faults.drift import drift
+from tests.faults.pairs import pairs
 from tools.box import BoxError
 from tools.engine import EngineError
 
-# Given the machine, with an engine and nothing in it but images, it gives its line, or raises Broken.
-Property = Callable[[Machine], str]
+# It gives its line, or raises Broken.
+Property = Callable[[], str]
 
 _FAILURES = (Broken, AssertionError, EngineError, BoxError, subprocess.TimeoutExpired)
 
 
 def check(name: str, holds: Property) -> tuple[bool, str]:
-    """Whether it holds on a machine made for it, and the line."""
-    machine = Machine(Path(tempfile.mkdtemp(prefix=f"shoal-soak-{name}-")), flags=rounds.FLAGS)
+    """Whether it holds, and the line."""
+    try:
+        return True, f"{name}: {holds()}"
+    except _FAILURES as error:
+        return False, f"{name}: broken: {error}"
+
+
+def in_box(holds: Callable[[Machine], str]) -> str:
+    """A property's line, on a machine made for it, with an engine and nothing in it but images. Raises what it raises,
+    and Broken for what is left behind."""
+    machine = Machine(Path(tempfile.mkdtemp(prefix="shoal-soak-")), flags=rounds.FLAGS)
     try:
         machine.start()
         line = holds(machine)
-    except _FAILURES as error:
+    except BaseException:
         with suppress(*_FAILURES):
             machine.stop()
-        return False, f"{name}: broken: {error}"
-    except BaseException:
-        machine.stop()
         raise
     if left := machine.stop():
-        return False, f"{name}: {line}; but left behind:\n" + "\n".join(left)
-    return True, f"{name}: {line}"
+        raise Broken(f"{line}; but left behind:\n" + "\n".join(left))
+    return line
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,14 +57,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="soak", description="Run for long, and look at what does not hold.")
     parser.add_argument("--rounds", type=int, default=500, help="rounds of a service's life (default 500)")
     parser.add_argument("--crashes", type=int, default=200, help="deaths of shoald (default 200)")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="where it dies")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="where it dies, and which pairs")
     parser.add_argument("property", nargs="*", help="what to run (default all)")
     options = parser.parse_args(arguments)
     properties: dict[str, Property] = {
-        "drift": partial(drift, seconds=2.0),
-        "crash": partial(crashes, rounds=options.crashes, seed=options.seed),
-        "killings": partial(killings, lives=options.crashes // 5, seed=options.seed),
-        "rounds": partial(rounds.run, rounds=options.rounds),
+        "drift": partial(in_box, partial(drift, seconds=2.0)),
+        "pairs": partial(pairs, seed=options.seed, seconds=2.0),
+        "crash": partial(in_box, partial(crashes, rounds=options.crashes, seed=options.seed)),
+        "killings": partial(in_box, partial(killings, lives=options.crashes // 5, seed=options.seed)),
+        "rounds": partial(in_box, partial(rounds.run, rounds=options.rounds)),
     }
     if unknown := set(options.property) - set(properties):
         parser.error(f"no property {', '.join(sorted(unknown))}; there are {', '.join(properties)}")

@@ -55,6 +55,20 @@ def test_one_made_by_ip_netns_is_like_ours(name: str) -> None:
     assert name not in netns.list_names()
 
 
+def test_a_name_that_two_have_given_at_once_goes(name: str) -> None:
+    made = netns.create(name)
+    subprocess.run(["mount", "--bind", "/proc/self/ns/net", str(made.path)], check=True)
+    netns.delete(name)
+    assert not made.path.exists()
+
+
+def test_a_file_that_no_namespace_is_mounted_on_is_not_entered(name: str) -> None:
+    path = netns.BASE / name
+    path.touch()
+    with pytest.raises(NotFound, match="no namespace has that name"):
+        netns.run_in(path, _here)
+
+
 def test_the_maker_stays_where_it_was(name: str) -> None:
     before = _here()
     netns.create(name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from shoal.errors import Internal, InvalidArgument
-from shoal.kernel.faults import KernelConflict, fault, from_os
+from shoal.kernel.faults import KernelConflict, KernelNotFound, fault, from_os
 
 T = TypeVar("T")
 
@@ -104,7 +104,9 @@ def give_name(fd: int, name: str, base: Path = BASE, *, mark: str = "") -> None:
 def delete(name: str, base: Path = BASE) -> None:
     """Take the name away; the namespace goes when no process and no socket is left in it. Absent is fine."""
     path = _path(name, base)
-    if _libc.umount2(bytes(path), _MNT_DETACH) < 0 and ctypes.get_errno() not in (errno.EINVAL, errno.ENOENT):
+    while _libc.umount2(bytes(path), _MNT_DETACH) == 0:
+        pass  # two that gave it at the same time have put one mount upon the other
+    if ctypes.get_errno() not in (errno.EINVAL, errno.ENOENT):
         raise fault(ctypes.get_errno(), f"remove the namespace {name}")
     try:
         path.unlink(missing_ok=True)
@@ -144,6 +146,8 @@ def opened(path: Path) -> Iterator[int]:
     except OSError as error:
         raise from_os(error, f"open the namespace {path}") from error
     try:
+        if os.fstat(fd).st_dev != HOST.stat().st_dev:
+            raise KernelNotFound(f"open the namespace {path}: no namespace has that name", errno.ENOENT)
         yield fd
     finally:
         os.close(fd)

@@ -162,6 +162,10 @@ def _apply_alone(operation: Operation, handles: Handles) -> None:
             handles.forget(name)
             netns.delete(name, handles.base)
         case Add(), Namespace(name=name, alias=alias):
+            if handles.give_name_back(name) or handles.is_ours(name):
+                # It lost its name only while it was looked for. What is in it is there: the rest fails, and is planned
+                # anew.
+                return
             handles.forget(name)
             mine = [changes.set_link("lo", up=True, alias=alias)]
             if not netns.exists(name, handles.base):

@@ -24,6 +24,8 @@ class Handles:
         self.tables = Tables(owner, self.nft)
         # For whoever else keeps something open in a namespace, which lives as long as anything is.
         self.on_forget: Callable[[str], None] = lambda ns: None
+        # The names that were given back, for whoever says what was mended, and takes them out.
+        self.renamed: set[str] = set()
         self._inodes: dict[str, int] = {}
         self._netlink: dict[str, Netlink] = {}
         self._nft: dict[str, Nftables] = {}
@@ -54,10 +56,7 @@ class Handles:
     def give_name_back(self, ns: str) -> bool:
         """Name a namespace of ours again that has lost its name while something was open in it; whether it had. A name
         that another has got meanwhile stays that one's, unless there is nothing in it yet."""
-        if ns not in self._netlink or self._is_same(ns):
-            return False
-        lo = self._netlink[ns].link("lo")
-        if lo is None or not is_ours(lo, self.owner):
+        if ns not in self._netlink or self._is_same(ns) or not self._is_marked(ns):
             return False
         if netns.exists(ns, self.base):
             with closing(Netlink.open(self.path(ns))) as other:
@@ -67,14 +66,27 @@ class Handles:
             netns.delete(ns, self.base)
         with self._netlink[ns].namespace() as fd:
             netns.give_name(fd, ns, self.base, mark=self.owner)
+        self.renamed.add(ns)
         return True
 
-    def keep_only(self, names: Iterable[str], nameless: Collection[str]) -> None:
-        """Close what is open in other namespaces than these, the host's and those ``nameless`` that will get their
-        names back; and in those of another's with a name that one of ours had."""
+    def is_ours(self, ns: str) -> bool:
+        """Whether what is open under a name is a namespace of ours that has it."""
+        return ns in self._netlink and self._is_same(ns) and self._is_marked(ns)
+
+    def _is_marked(self, ns: str) -> bool:
+        lo = self._netlink[ns].link("lo")
+        return lo is not None and is_ours(lo, self.owner)
+
+    def keep_only(self, names: Iterable[str], wanted: Collection[str]) -> None:
+        """Close what is open in other namespaces than these, the host's and those ``wanted``, which get their names
+        back if they have lost them; and in those of another's with a name that one of ours had."""
         present = {HOST, *names}
         for ns in {*self._netlink, *self._nft}:
-            is_lost = not self._is_same(ns) if ns in present else ns not in nameless
+            if ns in wanted:
+                # Whoever has the name now may have got it since it was last given back.
+                is_lost = not self.is_named(ns) and not self.give_name_back(ns) and ns in present
+            else:
+                is_lost = ns not in present or not self.is_named(ns)
             if is_lost:
                 self.forget(ns)
 

@@ -36,8 +36,9 @@ from shoal.network.plan import by_key
 def observe(handles: Handles, wanted: Mapping[Key, Item], only: Collection[str] | None = None) -> dict[Key, Item]:
     """Everything that carries the owner's mark, and the present values of the wanted sysctls; in all namespaces, or in
     these ``only``."""
-    names = netns.list_names(handles.base)
-    handles.keep_only(names, [item.name for item in wanted.values() if isinstance(item, Namespace)])
+    wanted_spaces = [item.name for item in wanted.values() if isinstance(item, Namespace)]
+    handles.keep_only(netns.list_names(handles.base), wanted_spaces)
+    names = netns.list_names(handles.base)  # some have come back
     spaces = our_namespaces(handles, names if only is None else [name for name in names if name in only])
     places = [ns for ns in (HOST, *spaces) if only is None or ns in only]
     links = {ns: handles.netlink(ns).links() for ns in places}

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from shoal.errors import Internal
+from shoal.errors import Internal, ShoalError
 from shoal.kernel import netns
 from shoal.network.apply import Failure, apply
 from shoal.network.describe import describe, parts
@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 # How long to wait after each look that ended in a failure: the kernel removes a namespace, with what is in it, behind
 # the back of whoever told it to.
 _PAUSES = (0.05, 0.15, 0.3, 0.0)
+# How often to look while somebody takes names away at the same time.
+_LOOKS = 3
 
 
 class Reconciler:
@@ -161,12 +163,15 @@ class Reconciler:
                 netns.delete(name, self._handles.base)
         for pause in _PAUSES:
             wanted = self._all_wanted()
-            renamed = self._give_names_back(wanted)
             here = wanted if only is None else {key: item for key, item in wanted.items() if item.ns in only}
-            self.looks += 1
-            found = observe(self._handles, wanted, only)
+            try:
+                found = self._look(wanted, only)
+            except ShoalError:
+                # Nobody tells again of what has led here.
+                self._is_known = False
+                raise
             operations = plan(here, found)
-            done = {**repairs(operations, found), **renamed, **done}
+            done = {**repairs(operations, found), **self._renamed(), **done}
             failures = self._carry_out(operations)
             if not failures:
                 kept = {} if only is None else {k: item for k, item in self._observed.items() if item.ns not in only}
@@ -183,10 +188,23 @@ class Reconciler:
             time.sleep(pause)
         raise Internal(f"the network could not be set up: {_first(failures)}") from failures[0].error
 
-    def _give_names_back(self, wanted: dict[Key, Item]) -> dict[Key, Repair]:
-        spaces = [item for item in wanted.values() if isinstance(item, Namespace)]
-        nameless = [item for item in spaces if self._handles.give_name_back(item.name)]
-        return {item.key: Repair(item.key, "its name was gone") for item in nameless}
+    def _look(self, wanted: dict[Key, Item], only: Collection[str] | None) -> dict[Key, Item]:
+        """Read back, under names that were all there while it was read: of a namespace without its name nothing is
+        found, and what leads into it would look like nobody's."""
+        names = [item.name for item in wanted.values() if isinstance(item, Namespace)]
+        for _ in range(_LOOKS):
+            for name in names:
+                self._handles.give_name_back(name)
+            self.looks += 1
+            found = observe(self._handles, wanted, only)
+            if all(self._handles.is_named(name) for name in names):
+                break
+        return found
+
+    def _renamed(self) -> dict[Key, Repair]:
+        names, self._handles.renamed = self._handles.renamed, set()
+        spaces = [("netns", name) for name in names]
+        return {key: Repair(key, "its name was gone") for key in spaces}
 
     def _carry_out(self, operations: list[Operation]) -> list[Failure]:
         for operation in operations:

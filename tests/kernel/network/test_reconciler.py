@@ -4,12 +4,12 @@ import asyncio
 import re
 import select
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.fakes.lab_machine import CLIENT, NGINX_NS, OVERLAY, TASKS, lab, lab_node_with_a_peer, reconciled
 from tests.fakes.lab_network import (
     BRIDGE,
     GWBRIDGE,
@@ -24,19 +24,19 @@ from tests.fakes.lab_network import (
 from tests.fakes.machine import (
     addresses,
     ask,
-    client_machine,
     everything,
     ip,
     links,
     nft,
     own_machine,
-    path_of,
     ping,
     serve,
 )
+from tests.faults.damages import DAMAGES
+from tests.faults.pairs import without_macs
 
 from shoal.errors import Internal
-from shoal.kernel import netns, sysctl
+from shoal.kernel import netns
 from shoal.network.describe import HOST_PART, sandbox_part
 from shoal.network.marks import nascent_group
 from shoal.network.node import (
@@ -54,40 +54,11 @@ from shoal.network.repairs import Repair
 
 pytestmark = pytest.mark.root
 
-OVERLAY, NGINX_NS = f"1-{INGRESS[:10]}", f"1-{NGINX[:10]}"
-TASKS = ["web.1.xyz", "web.2.xyz"]
-CLIENT = "10.99.0.2"
-
 
 @pytest.fixture(autouse=True)
 def machine() -> Iterator[None]:
     with own_machine():
         yield
-
-
-@asynccontextmanager
-async def reconciled(node: NodeNetwork) -> AsyncIterator[Reconciler]:
-    reconciler = Reconciler(owner="shoal")
-    try:
-        await reconciler.start(node)
-        yield reconciler
-    finally:
-        await reconciler.close()
-
-
-@asynccontextmanager
-async def lab(node: NodeNetwork | None = None) -> AsyncIterator[tuple[Reconciler, str]]:
-    """The lab's node with its tasks' servers running, and a client on another machine."""
-    node = node or lab_node()
-    with client_machine(f"{CLIENT}/24", f"{HOST_ADDRESS}/24") as client:
-        async with reconciled(node) as reconciler:
-            running = sorted(s.netns for s in node.sandboxes.values() if s.netns != INGRESS_NETNS)
-            servers = [await serve(ns, ns, 8080) for ns in running]
-            try:
-                yield reconciler, client
-            finally:
-                for server in servers:
-                    server.close()
 
 
 def test_what_the_lab_shows() -> None:
@@ -260,97 +231,6 @@ def test_bridges_are_apart_and_neighbours_are_not() -> None:
     asyncio.run(go())
 
 
-Damage = Callable[[], None]
-HUB = "vethHUB"  # stands for task 1's end on docker_gwbridge
-
-
-def _hub_of_task_1() -> str:
-    return next(name for name, link in links().items() if link.get("ifalias") == "shoal: task web.1 eth2")
-
-
-def _both(*commands: str, ns: str = "") -> Damage:
-    return lambda: [ip(command, ns) for command in commands] and None
-
-
-def _sysctl(name: str, value: str, ns: str = "") -> Damage:
-    return lambda: sysctl.write(path_of(ns), name, value)
-
-
-def _rebuilt(table: str, ns: str = "") -> None:
-    """The same table with one rule less, as somebody's script may leave it: its comment still says that it is whole."""
-    listed = nft(f"list {table}", ns)
-    without = "\n".join(line for line in listed.split("\n") if "dnat to" not in line)
-    nft(f"delete {table}; {without}", ns)
-
-
-# What somebody may do to a node's network, and where something has to be mended for it.
-DAMAGES: dict[str, tuple[Damage, set[str]]] = {
-    "a veth": (lambda: ip("link del veth1", OVERLAY), {OVERLAY, TASKS[0]}),
-    "a veth on the host": (lambda: ip(f"link del {_hub_of_task_1()}"), {"host", TASKS[0]}),
-    "vxlan0": (lambda: ip("link del vxlan0", OVERLAY), {OVERLAY}),
-    "br0": (lambda: ip("link del br0", OVERLAY), {OVERLAY}),
-    "docker_gwbridge": (lambda: ip("link del docker_gwbridge"), {"host"}),
-    "docker0": (lambda: ip("link del docker0"), {"host"}),
-    "a link that is down": (lambda: ip("link set eth1 down", TASKS[1]), {TASKS[1]}),
-    "a bridge that is down": (lambda: ip("link set docker_gwbridge down"), {"host"}),
-    "a tunnel that is down": (lambda: ip("link set vxlan0 down", OVERLAY), {OVERLAY}),
-    "a port out of its bridge": (lambda: ip("link set veth2 nomaster", OVERLAY), {OVERLAY}),
-    "the host's table": (lambda: nft("delete table ip shoal"), {"host"}),
-    "the host's rules": (lambda: nft("flush table ip shoal"), {"host"}),
-    "the host's whole ruleset": (lambda: nft("flush ruleset"), {"host"}),
-    "a rule of the host's": (lambda: _rebuilt("table ip shoal"), {"host"}),
-    "a rule too many": (lambda: nft("insert rule ip shoal forward drop"), {"host"}),
-    "a table asleep": (lambda: nft("add table ip shoal { flags dormant; }"), {"host"}),
-    "the ingress sandbox's rules": (lambda: nft("flush ruleset", INGRESS_NETNS), {INGRESS_NETNS}),
-    "a rule in the ingress sandbox": (lambda: nft("flush chain ip shoal prerouting", INGRESS_NETNS), {INGRESS_NETNS}),
-    "a task's tables": (lambda: nft("flush ruleset", TASKS[0]), {TASKS[0]}),
-    "a task's rules": (lambda: nft("flush table ip shoal", TASKS[0]), {TASKS[0]}),
-    "an address": (lambda: ip("addr del 10.0.0.3/24 dev eth1", TASKS[0]), {TASKS[0]}),
-    "all addresses": (lambda: ip("addr flush dev eth0", TASKS[0]), {TASKS[0]}),
-    "the ingress sandbox's address": (lambda: ip("addr flush dev eth0", INGRESS_NETNS), {INGRESS_NETNS}),
-    "a gateway's address": (lambda: ip("addr flush dev docker_gwbridge"), {"host"}),
-    "the default route": (lambda: ip("route del default", TASKS[0]), {TASKS[0]}),
-    "another default route": (lambda: ip("route replace default via 172.18.0.99", TASKS[0]), {TASKS[0]}),
-    "the way back": (lambda: ip("rule del prio 100", TASKS[0]), {TASKS[0]}),
-    "a way back's table": (lambda: ip("route flush table 102", TASKS[0]), {TASKS[0]}),
-    "a port in a stranger's bridge": (
-        lambda: (ip("link add b1 type bridge"), ip(f"link set {_hub_of_task_1()} master b1")) and None,
-        {"host"},
-    ),
-    "a task's interface in a bridge": (
-        _both("link add b1 type bridge", "link set eth1 master b1", ns=TASKS[0]),
-        {TASKS[0]},
-    ),
-    "a stranger in our bridge": (
-        _both("link add str7 type veth peer name str8", "link set str7 master docker0"),
-        {"host"},
-    ),
-    "a stranger in our overlay": (
-        _both("link add veth77 type veth peer name other", "link set veth77 up master br0", ns=OVERLAY),
-        {OVERLAY},
-    ),
-    "the MTU": (lambda: ip("link set eth0 mtu 1400", TASKS[0]), {TASKS[0]}),
-    "a bridge's MTU": (lambda: ip("link set docker_gwbridge mtu 1280"), {"host"}),
-    "a MAC": (lambda: ip("link set eth0 address 02:00:00:00:00:09", TASKS[0]), {TASKS[0]}),
-    "the alias": (lambda: ip("link set br0 alias mine", OVERLAY), {OVERLAY}),
-    "ip_forward": (_sysctl("net.ipv4.ip_forward", "0"), {"host"}),
-    "route_localnet": (_sysctl("net.ipv4.conf.docker_gwbridge.route_localnet", "0"), {"host"}),
-    "rp_filter": (_sysctl("net.ipv4.conf.all.rp_filter", "1", TASKS[0]), {TASKS[0]}),
-    "the ingress sandbox's ip_forward": (_sysctl("net.ipv4.ip_forward", "0", INGRESS_NETNS), {INGRESS_NETNS}),
-    "a namespace's name": (lambda: netns.delete(TASKS[0]), {TASKS[0]}),
-    "an overlay's name": (lambda: netns.delete(OVERLAY), {OVERLAY}),
-    "the ingress sandbox's name": (lambda: ip(f"netns del {INGRESS_NETNS}"), {INGRESS_NETNS}),
-    "a namespace's name, taken by another": (
-        lambda: (netns.delete(TASKS[0]), netns.create(TASKS[0])) and None,
-        {TASKS[0]},
-    ),
-    "every name": (
-        lambda: [netns.delete(name) for name in (OVERLAY, NGINX_NS, INGRESS_NETNS, *TASKS)] and None,
-        {OVERLAY, NGINX_NS, *TASKS},
-    ),
-}
-
-
 async def heard(reconciler: Reconciler) -> list[Repair]:
     """What is mended because the kernel has told of it, or because of a look at the sysctls, as the daemon does it."""
     mended: list[Repair] = []
@@ -364,7 +244,7 @@ def test_damage_is_heard_of_and_mended_and_nothing_else_is_touched(damage: str) 
     do, where = DAMAGES[damage]
 
     async def go() -> None:
-        async with lab() as (reconciler, client):
+        async with lab(lab_node_with_a_peer()) as (reconciler, client):
             assert await heard(reconciler) == []
             before = await reconciler.observe()
             identities = {ns: netns.identify(netns.BASE / ns).inode for ns in netns.list_names()}
@@ -375,7 +255,7 @@ def test_damage_is_heard_of_and_mended_and_nothing_else_is_touched(damage: str) 
             assert {repair.where for repair in mended} <= where | {INGRESS_NETNS}, mended
             assert await reconciler.repair() == []
             after = await reconciler.observe()
-            assert _without_macs(after) == _without_macs(before)
+            assert without_macs(after) == without_macs(before)
             assert {ns: netns.identify(netns.BASE / ns).inode for ns in netns.list_names()} == identities
             assert {(await ask(client, HOST_ADDRESS, 80)).split()[0] for _ in range(2)} == set(TASKS)
             assert await ping(TASKS[0], VIP)
@@ -418,14 +298,6 @@ def test_what_a_container_makes_in_its_own_namespace_is_its_own() -> None:
             assert [set(one) ^ set(other) for one, other in zip(before, after, strict=True)] == [set(), set()]
 
     asyncio.run(go())
-
-
-def _without_macs(items: dict[tuple[str, ...], object]) -> dict[tuple[str, ...], object]:
-    """A hub's end of a veth pair has whatever MAC the kernel gave it."""
-    return {
-        key: replace(item, mac=None) if type(item).__name__ == "Veth" and key[2].startswith("veth") else item  # type: ignore[type-var]
-        for key, item in items.items()
-    }
 
 
 def test_what_is_not_ours_stays_as_it_is() -> None:
