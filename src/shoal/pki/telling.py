@@ -3,29 +3,32 @@
 asyncio closes a connection whose handshake fails before the alert about it has been sent, so that the client sees no
 more than its end. Here the alert goes out first (and to who speaks plain HTTP, an answer), and then the client is the
 one to close: closing before all it has sent was read would take the alert back. asyncio ends what lasts for more than a
-minute.
+minute. Who is told is kept for that long, with its buffers, so only so many are told at a time.
 """
 
 import logging
 import ssl
-from typing import Any
+from typing import Any, Final
+from weakref import WeakSet
 
 _log = logging.getLogger(__name__)
 
 # Go's words, which every client of Docker shows.
 _TEXT = b"Client sent an HTTP request to an HTTPS server.\n"
 _PLAIN_HTTP = b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_TEXT), _TEXT)
+_MOST_TOLD: Final = 100
 
 
 class _Connection(ssl.SSLObject):
-    """One connection; ``incoming`` and ``outgoing`` are its bytes as they travel."""
+    """One connection; ``incoming`` and ``outgoing`` are its bytes as they travel, ``told`` all that are being told."""
 
     incoming: ssl.MemoryBIO
     outgoing: ssl.MemoryBIO
+    told: "WeakSet[_Connection]"
     is_refused = False
 
     def do_handshake(self) -> None:
-        """As its parent's, but it never fails: it goes on until the client has gone."""
+        """As its parent's, but it goes on until the client has gone where it would fail; unless too many do."""
         if not self.is_refused:
             try:
                 super().do_handshake()
@@ -34,6 +37,9 @@ class _Connection(ssl.SSLObject):
                 raise
             except ssl.SSLError as error:
                 _log.debug("a client is refused: %s", error)
+                if len(self.told) >= _MOST_TOLD:
+                    raise
+                self.told.add(self)
                 self.is_refused = True
                 if error.reason == "HTTP_REQUEST":
                     self.outgoing.write(_PLAIN_HTTP)
@@ -47,9 +53,13 @@ class TellingContext(ssl.SSLContext):
 
     sslobject_class = _Connection
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        self._told: WeakSet[_Connection] = WeakSet()
+
     def wrap_bio(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, *args: Any, **named: Any) -> ssl.SSLObject:
         """A connection over these buffers; asyncio calls this for each."""
         connection = super().wrap_bio(incoming, outgoing, *args, **named)
         assert isinstance(connection, _Connection)
-        connection.incoming, connection.outgoing = incoming, outgoing
+        connection.incoming, connection.outgoing, connection.told = incoming, outgoing, self._told
         return connection
