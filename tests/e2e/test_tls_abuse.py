@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import ssl
 import struct
@@ -239,18 +240,30 @@ def test_a_node_that_talks_nonsense_is_let_go(port: Port, worker: ssl.SSLContext
         port.quick()
         lines = port.logged[logged:]
         logged += len(lines)
-        assert len(lines) <= 1 and "Traceback" not in "".join(lines), (what, lines)
+        assert len(lines) <= 1 + after_hello and "Traceback" not in "".join(lines), (what, lines)
     assert port.memory - memory < 100 * MEGABYTE
     eventually(lambda: "Ready" in port.machine.docker("node", "ls").out)
 
 
 def test_a_message_without_end_is_cut_off(port: Port, worker: ssl.SSLContext) -> None:
     logged, memory = len(port.logged), port.memory
-    with port.secure(worker) as client, pytest.raises(OSError):
+    with port.secure(worker) as client:
         client.sendall(SESSION + frame(BINARY, bytes(MEGABYTE), last=False))
-        for _ in range(400):
-            client.sendall(frame(CONTINUATION, bytes(MEGABYTE), last=False))
+        with contextlib.suppress(OSError):
+            for _ in range(300):
+                client.sendall(frame(CONTINUATION, bytes(MEGABYTE), last=False))
+        assert port.memory - memory < 60 * MEGABYTE
     port.quick()
-    print("endless", (port.memory - memory) / MEGABYTE)
-    assert port.memory - memory < 100 * MEGABYTE
     assert len(port.logged) <= logged + 1
+
+
+def test_renegotiation_is_refused(api: Port, tmp_path: Path) -> None:
+    """What costs the server much and the client little, in TLS 1.2: 3 has none. ``R`` is s_client's word for it."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to ask with")
+    where, client = f"127.0.0.1:{API}", tmp_path / "client"
+    command = ["openssl", "s_client", "-connect", where, "-tls1_2", "-cert", f"{client}/cert.pem"]
+    ran = api.machine.run(*command, "-key", f"{client}/key.pem", input="R\n" * 20, timeout=20)
+    assert "no renegotiation" in ran.text
+    api.quick()
+    assert "Traceback" not in "".join(api.logged)

@@ -37,6 +37,7 @@ from tests.faults.pairs import without_macs
 
 from shoal.errors import Internal
 from shoal.kernel import netns
+from shoal.network.apply import apply
 from shoal.network.describe import HOST_PART, sandbox_part
 from shoal.network.marks import nascent_group
 from shoal.network.node import (
@@ -49,6 +50,8 @@ from shoal.network.node import (
     VirtualService,
     mac_of,
 )
+from shoal.network.observe import observe
+from shoal.network.plan import Add
 from shoal.network.reconciler import Reconciler
 from shoal.network.repairs import Repair
 
@@ -537,6 +540,31 @@ def test_tasks_come_and_go_one_by_one() -> None:
             await reconciler.apply(empty_node(), all_parts(two))
             assert await reconciler.repair() == []
             assert set(links(OVERLAY)) == {"lo", "br0", "vxlan0", "veth0"}
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_name_that_goes_while_it_is_looked_for_does_not_lose_its_namespace(taken: bool) -> None:
+    async def go() -> None:
+        async with reconciled(lab_node()) as reconciler:
+            before, wanted = await reconciler.observe(), reconciler._all_wanted()
+            identity = netns.identify(netns.BASE / TASKS[0])
+
+            def take_away() -> None:
+                netns.delete(TASKS[0])
+                if taken:
+                    ip(f"netns add {TASKS[0]}")
+
+            take_away()
+            assert without_macs(await reconciler.run(lambda handles: observe(handles, wanted))) == without_macs(before)
+            assert netns.identify(netns.BASE / TASKS[0]) == identity
+            take_away()
+            space = wanted["netns", TASKS[0]]
+            assert await reconciler.run(lambda handles: apply([Add(space)], handles)) == []
+            assert netns.identify(netns.BASE / TASKS[0]) == identity
+            assert [repair.kind for repair in await reconciler.repair()] == ["netns"]
+            assert await reconciler.repair() == []
 
     asyncio.run(go())
 

@@ -82,3 +82,21 @@ def test_plain_http_is_answered_in_gos_words(tmp_path: Path, loop: Loop) -> None
         assert text == b"Client sent an HTTP request to an HTTPS server.\n"
 
     _serve(_written(tmp_path / "ours"), loop, scenario)
+
+
+def test_only_so_many_are_told_at_a_time(tmp_path: Path) -> None:
+    """The others' connections end with their handshakes."""
+    folder = _written(tmp_path / "ours")
+
+    async def scenario(port: int) -> None:
+        told = [await asyncio.open_connection("127.0.0.1", port) for _ in range(120)]
+        for _, writer in told:
+            writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        answers = [await reader.read(4) for reader, _ in told]
+        assert (answers.count(b"HTTP"), answers.count(b"")) == (100, 20)
+        for _, writer in told:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for _, writer in told), return_exceptions=True)
+        assert b"400 Bad Request" in await _asked(port, None)
+
+    _serve(folder, uvloop.new_event_loop, scenario)

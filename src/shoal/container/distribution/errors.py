@@ -95,6 +95,8 @@ def unreachable(method: str, url: str, error: Exception) -> RegistryUnreachable:
 
 def _reason(error: Exception) -> str:
     match error:
+        case aiohttp.InvalidURL():
+            return "invalid host name"
         case aiohttp.ClientConnectorDNSError():
             reason = "server misbehaving" if error.os_error.errno == socket.EAI_AGAIN else "no such host"
             return f"dial tcp: lookup {error.host}: {reason}"

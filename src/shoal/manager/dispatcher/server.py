@@ -31,7 +31,8 @@ from shoal.wire.cluster import REMOVED_CODE, FromManager, Hello, from_agent, pac
 
 _log = logging.getLogger(__name__)
 
-MESSAGE_LIMIT = 256 * 1024 * 1024
+# What an agent says is short: of 10,000 tasks at once, 4 MB.
+_MESSAGE_LIMIT = 16 * 1024 * 1024
 # A token and a certificate's request are a few hundred bytes.
 _REQUEST_LIMIT = 64 * 1024
 R = TypeVar("R", JoinRequest, RenewalRequest)
@@ -113,7 +114,8 @@ class DispatcherServer:
             node_id = self._identify(_tls(request)).node_id
         except ShoalError as error:
             raise web.HTTPForbidden(text=str(error)) from error
-        socket = web.WebSocketResponse(max_msg_size=MESSAGE_LIMIT, heartbeat=None, compress=False)
+        # Whoever is let go and goes on talking has a second to notice.
+        socket = web.WebSocketResponse(max_msg_size=_MESSAGE_LIMIT, timeout=1.0, heartbeat=None, compress=False)
         await socket.prepare(request)
         try:
             await self._converse(node_id, socket)
@@ -121,13 +123,14 @@ class DispatcherServer:
             await socket.close(code=REMOVED_CODE, message=_reason(error))
         except ShoalError as error:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(error))
-        except (ConnectionError, msgspec.DecodeError) as error:
+        except (ConnectionError, msgspec.DecodeError, RecursionError) as error:
             _log.info("the session with node %s broke: %s", node_id, error)
             await socket.close(code=WSCloseCode.PROTOCOL_ERROR)
         return socket
 
     async def _converse(self, node_id: str, socket: web.WebSocketResponse) -> None:
-        hello = from_agent(await socket.receive_bytes())
+        first = await socket.receive()
+        hello = from_agent(first.data) if first.type is WSMsgType.BINARY else None
         if not isinstance(hello, Hello):
             raise ConnectionError("the first message was no hello")
         session = await self._dispatcher.serve(node_id, _WebSocket(socket), hello)

@@ -1,6 +1,7 @@
 """The words of Docker for what registries answer."""
 
 import pytest
+from aiohttp import InvalidURL
 
 from shoal.container.distribution.errors import RegistryError, for_pull, for_push, refusal, unreachable
 from shoal.container.reference import parse
@@ -56,3 +57,7 @@ def test_no_answer() -> None:
     assert (
         str(error) == 'Get "https://r/v2/": net/http: request canceled (Client.Timeout exceeded while awaiting headers)'
     )
+
+
+def test_an_address_that_is_none() -> None:
+    assert str(unreachable("GET", "https://\x95r/v2/", InvalidURL("https://\x95r/v2/"))).endswith(": invalid host name")
