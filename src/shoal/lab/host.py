@@ -146,6 +146,8 @@ class Host:
 
     def kill(self) -> None:
         """Cut its power: every process dies, its wire is gone, its disk stays. Off already is fine."""
+        # First, for a machine without power says nothing more, not even that its connections end.
+        self._underlay.disconnect(self._state)
         self._cgroup.end()
         self._clear()
 
