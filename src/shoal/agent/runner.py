@@ -28,7 +28,8 @@ _log = logging.getLogger(__name__)
 
 class Runner:
     """Drives one task. ``report`` takes each status as it comes about; a state never goes back. ``is_alone`` says that
-    no manager can be reached, ``rests`` is told when the task, still RUNNING, serves nobody for a while."""
+    no manager can be reached, ``hand_over`` tells one of a status and whether it took it, ``rests`` is told when the
+    task, still RUNNING, serves nobody for a while."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Runner:
         controller: Controller,
         report: Callable[[str, TaskStatus], Awaitable[None]],
         is_alone: Callable[[], bool],
+        hand_over: Callable[[str, TaskStatus], Awaitable[bool]],
         rests: Callable[[str, bool], Awaitable[None]],
         clock: Clock,
     ) -> None:
@@ -45,6 +47,7 @@ class Runner:
         self._controller = controller
         self._report = report
         self._is_alone = is_alone
+        self._hand_over = hand_over
         self._rests = rests
         self._clock = clock
         self._restarts = 0
@@ -113,8 +116,10 @@ class Runner:
         return True
 
     async def _move(self, state: TaskState, message: str, error: str | None = None) -> None:
-        self._state = max(state, self._state)
-        status = TaskStatus(
+        await self._become(self._status(state, message, error))
+
+    def _status(self, state: TaskState, message: str, error: str | None) -> TaskStatus:
+        return TaskStatus(
             timestamp=timestamp(self._clock.now()),
             state=state.word,
             message=message,
@@ -122,6 +127,9 @@ class Runner:
             container_status=self._controller.container_status(),
             port_status=self._controller.port_status(),
         )
+
+    async def _become(self, status: TaskStatus) -> None:
+        self._state = max(TaskState.of(status.state), self._state)
         await self._report(self._task.id, status)
 
     async def _prepare(self) -> None:
@@ -150,7 +158,10 @@ class Runner:
     async def _watch(self) -> None:
         try:
             result = await self._interruptible(self._controller.wait())
-            if await self._interruptible(self._restart_here(failed=result.code != 0)):
+            state, message = (TaskState.COMPLETE, "finished") if result.code == 0 else (TaskState.FAILED, "started")
+            error = result.error or f"task: non-zero exit ({result.code})" if result.code else None
+            ended = self._status(state, message, error)
+            if await self._interruptible(self._restarted_here(ended)):
                 return
         except _Interrupted:
             return
@@ -162,25 +173,22 @@ class Runner:
             await self._controller.shutdown()
             await self._move(TaskState.FAILED, "started", str(error))
             return
-        if result.code == 0:
-            await self._move(TaskState.COMPLETE, "finished")
-        else:
-            await self._move(TaskState.FAILED, "started", result.error or f"task: non-zero exit ({result.code})")
+        await self._become(ended)
 
-    async def _restart_here(self, *, failed: bool) -> bool:
-        """Restart a task that has ended, after the policy's delay, if no manager comes into reach before; whether it
-        runs again."""
+    async def _restarted_here(self, ended: TaskStatus) -> bool:
+        """Whether a task that has ended by itself runs again, restarted here: so it is where no manager has taken the
+        word of its end, and the policy allows it."""
         policy = self._task.spec.restart_policy or RestartPolicy()
-        if not self._is_alone():
-            self._restarts = 0
-            return False
+        failed = ended.state == TaskState.FAILED.word
         while allows(policy, failed=failed, restarts=self._restarts):
             await self._rests(self._task.id, True)
+            if not self._is_alone() and await self._hand_over(self._task.id, ended):
+                break
             due = self._clock.monotonic() + delay_of(policy).total_seconds()
             while (left := due - self._clock.monotonic()) > 0 and self._is_alone():
                 await self._clock.sleep(min(left, _LOOK))
             if not self._is_alone():
-                break
+                continue
             self._restarts += 1
             try:
                 await self._controller.start()

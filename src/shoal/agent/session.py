@@ -96,6 +96,7 @@ class ManagerSession:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._asked: dict[int, asyncio.Future[NetworkAttached]] = {}
         self._left: set[str] = set()
+        self._delivering: dict[int, asyncio.Future[bool]] = {}
 
     @property
     def is_open(self) -> bool:
@@ -106,6 +107,22 @@ class ManagerSession:
         """A task's state has changed; it goes out soon, and again if the manager is lost before it has it."""
         self._pending[task_id] = status
         self._wake.set()
+
+    async def deliver(self, task_id: str, status: TaskStatus) -> bool:
+        """Tell the manager of a task's state now; whether it has it, False where the session ends before it says so."""
+        if self._socket is None:
+            return False
+        self._number += 1
+        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._delivering[number := self._number] = taken
+        try:
+            report = StatusReport(number=number, updates=[StatusUpdate(task_id=task_id, status=status)])
+            await self._send(self._socket, report)
+            return await taken
+        except ConnectionError:
+            return False
+        finally:
+            self._delivering.pop(number, None)
 
     async def attach(self, container_id: str, name: str, network_id: str, aliases: Sequence[str]) -> str:
         """Ask for a plain container's place on a network; the id of the task that stands for it. Raises Unavailable
@@ -221,11 +238,16 @@ class ManagerSession:
                         await self._take(assignments, socket)
                     case StatusTaken(number=number):
                         self._sent.pop(number, None)
+                        if (delivering := self._delivering.get(number)) is not None and not delivering.done():
+                            delivering.set_result(True)
         finally:
             self._socket = None
             for waiting in self._asked.values():
                 if not waiting.done():
                     waiting.set_exception(ConnectionError("the session is over"))
+            for delivering in self._delivering.values():
+                if not delivering.done():
+                    delivering.set_result(False)
             await cancel(*senders)
             for sent in reversed(self._sent.values()):
                 self._pending = sent | self._pending

@@ -51,7 +51,7 @@ KINDS: dict[str, type[msgspec.Struct]] = {RESOURCE: Kept, _STATUS: TaskStatus, _
 class Worker:
     """Makes this node what its snapshot says. ``tell_networks`` hands the engine the swarm's networks;
     ``remove_others`` removes the containers of all tasks but those named; ``is_alone`` says that no manager can be
-    reached."""
+    reached, ``hand_over`` tells one of a task's status and whether it took it."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Worker:
         remove_others: Callable[[Collection[str]], Awaitable[None]],
         report: Callable[[str, TaskStatus], None],
         is_alone: Callable[[], bool],
+        hand_over: Callable[[str, TaskStatus], Awaitable[bool]],
         db: LocalDB,
         clock: Clock,
     ) -> None:
@@ -73,6 +74,7 @@ class Worker:
         self._remove_others = remove_others
         self._tell = report
         self._is_alone = is_alone
+        self._hand_over = hand_over
         self._db = db
         self._clock = clock
         self._resources: dict[str, Resource] = {}
@@ -205,6 +207,7 @@ class Worker:
             controller=self._controller_of(task),
             report=self._report,
             is_alone=self._is_alone,
+            hand_over=self._hand_over,
             rests=self._rests,
             clock=self._clock,
         )

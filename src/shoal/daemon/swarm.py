@@ -473,6 +473,7 @@ class Swarm:
             remove_others=self._remove_tasks_but,
             report=self._report,
             is_alone=lambda: self._line is None or not self._line.is_open,
+            hand_over=self._hand_over,
             db=engine.db,
             clock=self._clock,
         )
@@ -480,6 +481,9 @@ class Swarm:
     def _report(self, task_id: str, status: TaskStatus) -> None:
         if self._line is not None:
             self._line.report(task_id, status)
+
+    async def _hand_over(self, task_id: str, status: TaskStatus) -> bool:
+        return self._line is not None and await self._line.deliver(task_id, status)
 
     async def _run_agent(self, member: Membership) -> None:
         if self._worker is None:

@@ -30,6 +30,8 @@ class Bench:
     policy: RestartPolicy | None = None
     alone: bool = False
     rests: list[bool] = field(default_factory=list)
+    handed: list[str] = field(default_factory=list)
+    lost_in_between: bool = False
 
     def __post_init__(self) -> None:
         task = Task(id=TaskId("t1"), desired_state=self.desired.word, spec=TaskSpec(restart_policy=self.policy))
@@ -39,9 +41,17 @@ class Bench:
             controller=self.controller,
             report=self._report,
             is_alone=lambda: self.alone,
+            hand_over=self._hand_over,
             rests=self._rests,
             clock=self.clock,
         )
+
+    async def _hand_over(self, task_id: str, status: TaskStatus) -> bool:
+        self.handed.append(status.state)
+        await asyncio.sleep(0)
+        if self.lost_in_between:
+            self.alone = True
+        return not self.alone
 
     async def _rests(self, task_id: str, rests: bool) -> None:
         self.rests.append(rests)
@@ -297,5 +307,23 @@ def test_shut_down_while_it_waits_for_its_restart() -> None:
         bench.runner.want(TaskState.SHUTDOWN)
         await bench.clock.advance(10)
         assert bench.states[-1] == "shutdown" and not bench.controller.running
+
+    run(work)
+
+
+def test_a_manager_that_dies_before_it_takes_the_word_of_an_end_leaves_the_task_to_its_node() -> None:
+    async def work() -> None:
+        bench = Bench(lost_in_between=True)
+        bench.runner.start()
+        await bench.clock.settle()
+        bench.controller.end(1)
+        bench.controller.ended = asyncio.Event()
+        await bench.clock.advance(6)
+        assert bench.handed == ["failed"] and bench.states == [*UP, "running"] and bench.controller.running
+        bench.alone = bench.lost_in_between = False
+        bench.controller.ended.set()
+        bench.controller.code = 1
+        await bench.clock.advance(6)
+        assert bench.handed == ["failed", "failed"] and bench.states[-1] == "failed"
 
     run(work)

@@ -86,6 +86,7 @@ class Bench:
             remove_others=self._remove_others,
             report=self._report,
             is_alone=lambda: False,
+            hand_over=self._hand_over,
             db=self.db,
             clock=SystemClock(),
         )
@@ -100,6 +101,9 @@ class Bench:
 
     async def _remove_others(self, task_ids: Collection[str]) -> None:
         self.kept.append(set(task_ids))
+
+    async def _hand_over(self, task_id: str, status: TaskStatus) -> bool:
+        return True
 
     def _report(self, task_id: str, status: TaskStatus) -> None:
         self.reports.append((task_id, status.state))
