@@ -50,5 +50,5 @@ bench: dev
 	$(BIN)/python bench/run.py
 
 clean:
-	rm -rf .venv build dist src/*.egg-info src/shoal/container/containerd/pb .mypy_cache .ruff_cache .pytest_cache \
-		.hypothesis .import_linter_cache
+	rm -rf .venv build dist src/*.egg-info src/shoal/container/containerd/pb src/shoal/store/etcd/pb .mypy_cache \
+		.ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -12,12 +12,12 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 # program:package
 BUILD_PROGRAMS="containerd:containerd runc:runc nft:nftables ip:iproute2 brctl:bridge-utils ping:iputils-ping curl:curl
   sysctl:procps"
-DEV_PROGRAMS="docker-registry:docker-registry busybox:busybox-static dig:bind9-dnsutils"
+DEV_PROGRAMS="docker-registry:docker-registry busybox:busybox-static dig:bind9-dnsutils etcd:etcd-server"
 BENCH_PROGRAMS="dockerd:docker.io iptables:iptables"
 # Debian's own client, 20.10 in Debian 12: the tests hold it to work beside the one on PATH.
 DEBIAN_CLIENT=build/debian/docker
 # The services that these packages bring.
-UNITS="containerd.service docker.service docker.socket docker-registry.service"
+UNITS="containerd.service docker.service docker.socket docker-registry.service etcd.service"
 POLICY=/usr/sbin/policy-rc.d
 MARK="# Written by Shoal's tools/setup.sh while it installs packages, and removed again."
 
@@ -161,7 +161,8 @@ pip_install() {
   local stamp=.venv/$1 now
   now=$(fingerprint)
   if [ -e "$stamp" ] && [ "$(cat "$stamp")" = "$now" ] && [ -x .venv/bin/shoald ] &&
-    [ -e src/shoal/container/containerd/pb/__init__.py ] && .venv/bin/python -c '' 2>/dev/null; then
+    [ -e src/shoal/container/containerd/pb/__init__.py ] && [ -e src/shoal/store/etcd/pb/__init__.py ] &&
+    .venv/bin/python -c '' 2>/dev/null; then
     return
   fi
   .venv/bin/python -c 'import pip' 2>/dev/null || make_venv

@@ -11,7 +11,8 @@ from google.protobuf.message import Message
 from shoal.aio.tasks import spawn
 from shoal.container.containerd.pb.introspection_pb2 import PluginsRequest, PluginsResponse
 from shoal.container.containerd.pb.version_pb2 import VersionResponse
-from shoal.container.containerd.rpc import Duplex, Streaming, Unary, translated
+from shoal.container.containerd.rpc import translated
+from shoal.wire.rpc import Duplex, Streaming, Unary
 
 Req = TypeVar("Req", bound=Message)
 Resp = TypeVar("Resp", bound=Message)

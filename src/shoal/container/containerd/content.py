@@ -9,9 +9,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.pb import content_pb2 as pb
-from shoal.container.containerd.rpc import Duplex, Streaming, Unary
 from shoal.container.containerd.wellknown import moment
 from shoal.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
+from shoal.wire.rpc import Duplex, Streaming, Unary
 
 CHUNK = 1 << 20
 """Bytes a message; containerd takes 16 MiB, this is where more stops being faster."""

@@ -6,10 +6,10 @@ from shoal.aio.clock import Clock
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.pb import events_pb2 as pb
 from shoal.container.containerd.pb.task_events_pb2 import TaskExit, TaskOOM, TaskStart
-from shoal.container.containerd.rpc import Streaming
 from shoal.container.containerd.wellknown import moment
 from shoal.container.runtime import EventsBegin, ExitStatus, OutOfMemory, ProcessExited, ProcessStarted, RuntimeEvent
 from shoal.errors import Unavailable
+from shoal.wire.rpc import Streaming
 
 _SUBSCRIBE = Streaming("containerd.services.events.v1.Events/Subscribe", pb.SubscribeRequest, pb.Envelope)
 _TOPICS = ("/tasks/start", "/tasks/exit", "/tasks/oom")

@@ -10,9 +10,9 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.pb import images_pb2 as pb
 from shoal.container.containerd.pb import types_pb2
-from shoal.container.containerd.rpc import Unary
 from shoal.container.containerd.wellknown import moment
 from shoal.errors import Conflict, NotFound
+from shoal.wire.rpc import Unary
 
 _SERVICE = "containerd.services.images.v1.Images"
 _GET = Unary(f"{_SERVICE}/Get", pb.GetImageRequest, pb.GetImageResponse)

@@ -10,8 +10,8 @@ from google.protobuf.empty_pb2 import Empty
 from shoal.aio.clock import Clock
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.pb import leases_pb2 as pb
-from shoal.container.containerd.rpc import Unary
 from shoal.errors import NotFound, Unavailable
+from shoal.wire.rpc import Unary
 
 _SERVICE = "containerd.services.leases.v1.Leases"
 _CREATE = Unary(f"{_SERVICE}/Create", pb.CreateRequest, pb.CreateResponse)

@@ -1,14 +1,6 @@
-"""A call of containerd's, named and typed, and its errors as ours.
-
-The calls are declared beside their users, ``KILL = Unary("…tasks.v1.Tasks/Kill", KillRequest, Empty)``, since grpcio's
-generated stubs carry no types.
-"""
-
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+"""containerd's errors as ours; its calls are declared with :mod:`shoal.wire.rpc`."""
 
 import grpc
-from google.protobuf.message import Message
 
 from shoal.errors import (
     Conflict,
@@ -22,37 +14,6 @@ from shoal.errors import (
     Unavailable,
     Unimplemented,
 )
-
-Req = TypeVar("Req", bound=Message)
-Resp = TypeVar("Resp", bound=Message)
-
-
-@dataclass(frozen=True, slots=True)
-class Unary(Generic[Req, Resp]):
-    """One question, one answer."""
-
-    path: str
-    request: type[Req]
-    response: type[Resp]
-
-
-@dataclass(frozen=True, slots=True)
-class Streaming(Generic[Req, Resp]):
-    """One question, a stream of answers."""
-
-    path: str
-    request: type[Req]
-    response: type[Resp]
-
-
-@dataclass(frozen=True, slots=True)
-class Duplex(Generic[Req, Resp]):
-    """A stream both ways."""
-
-    path: str
-    request: type[Req]
-    response: type[Resp]
-
 
 # containerd's errdefs to gRPC (its errdefs/grpc.go) and on to our kinds; what is not here is Internal.
 KINDS: dict[grpc.StatusCode, type[ShoalError]] = {

@@ -14,13 +14,13 @@ from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.pb import containers_pb2, task_pb2
 from shoal.container.containerd.pb import tasks_pb2 as pb
 from shoal.container.containerd.pb.runc_options_pb2 import Options
-from shoal.container.containerd.rpc import Streaming, Unary
 from shoal.container.containerd.snapshots import Snapshots, to_pb
 from shoal.container.containerd.wellknown import message_any, moment, oci_any
 from shoal.container.oci import OciSpec, Process, Resources
 from shoal.container.rootfs import RootMount, SnapshotUsage
 from shoal.container.runtime import ContainerState, ExitStatus, ProcessState, ProcessStatus, RuntimeEvent, Stdio
 from shoal.errors import Conflict, NotFound, ShoalError, Unavailable
+from shoal.wire.rpc import Streaming, Unary
 
 _CONTAINERS = "containerd.services.containers.v1.Containers"
 _CREATE = Unary(f"{_CONTAINERS}/Create", containers_pb2.CreateContainerRequest, containers_pb2.CreateContainerResponse)

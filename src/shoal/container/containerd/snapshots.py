@@ -12,9 +12,9 @@ from google.protobuf.empty_pb2 import Empty
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.pb import snapshots_pb2 as pb
 from shoal.container.containerd.pb import types_pb2
-from shoal.container.containerd.rpc import Streaming, Unary
 from shoal.container.rootfs import RootMount, SnapshotUsage
 from shoal.errors import NotFound
+from shoal.wire.rpc import Streaming, Unary
 
 _SERVICE = "containerd.services.snapshots.v1.Snapshots"
 _PREPARE = Unary(f"{_SERVICE}/Prepare", pb.PrepareSnapshotRequest, pb.PrepareSnapshotResponse)

@@ -10,11 +10,11 @@ from shoal.container.containerd.images import Descriptor, from_pb
 from shoal.container.containerd.images import to_pb as descriptor_to_pb
 from shoal.container.containerd.leases import hold_snapshot
 from shoal.container.containerd.pb import diff_pb2 as pb
-from shoal.container.containerd.rpc import Unary
 from shoal.container.containerd.snapshots import Snapshots
 from shoal.container.containerd.snapshots import to_pb as mounts_to_pb
 from shoal.container.rootfs import RootMount
 from shoal.errors import Conflict, Internal, InvalidArgument, ShoalError
+from shoal.wire.rpc import Unary
 
 _APPLY = Unary("containerd.services.diff.v1.Diff/Apply", pb.ApplyRequest, pb.ApplyResponse)
 _DIFF = Unary("containerd.services.diff.v1.Diff/Diff", pb.DiffRequest, pb.DiffResponse)

@@ -12,8 +12,8 @@ from google.protobuf.empty_pb2 import Empty
 from shoal.aio.tasks import spawn
 from shoal.container.containerd.client import Containerd
 from shoal.container.containerd.pb.version_pb2 import VersionResponse
-from shoal.container.containerd.rpc import Streaming, Unary
 from shoal.errors import Unavailable
+from shoal.wire.rpc import Streaming, Unary
 
 _ASK = Unary("test.Service/Ask", Empty, VersionResponse)
 _LIST = Streaming("test.Service/List", Empty, VersionResponse)
