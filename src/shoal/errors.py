@@ -9,7 +9,8 @@
     ├── NotModified         it is so already                               304
     ├── FailedPrecondition  swarm objects: in use, out of date             400
     ├── Unavailable         not now: no swarm here, no registry there      503
-    │   └── NoRoom          not before somebody frees space on the disk    507
+    │   ├── NoRoom          not before somebody frees space on the disk    507
+    │   └── Uncertain       asked, and never heard whether it was done     503
     ├── Unimplemented       Docker can, we cannot (yet)                    501
     └── Internal            our fault, or the machine's                    500
         └── Damaged         state on disk that cannot be trusted           500
@@ -57,6 +58,10 @@ class Unavailable(ShoalError):
 
 class NoRoom(Unavailable):
     """The disk is full. Nothing was changed, and the same can be asked again once there is room."""
+
+
+class Uncertain(Unavailable):
+    """It was asked for, and no answer came: it may be done, now or later, or never. Look before asking again."""
 
 
 class Unimplemented(ShoalError):

@@ -1,4 +1,4 @@
-"""What every backend has to hold for the store above it, memory and SQLite alike."""
+"""What every backend has to hold for the store above it: memory, SQLite and etcd alike."""
 
 import asyncio
 import os
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -18,20 +19,26 @@ from shoal.objects.ids import NetworkId, ServiceId, TaskId
 from shoal.objects.network import Network, NetworkSpec
 from shoal.objects.service import Service, ServiceSpec
 from shoal.objects.task import Task
-from shoal.store.backend import Backend, Change
+from shoal.store.backend import Backend, Change, Fence, Transaction
+from shoal.store.backends.etcd import EtcdBackend
 from shoal.store.backends.memory import MemoryBackend
 from shoal.store.backends.sqlite import SQLiteBackend
+from shoal.store.etcd.address import Address
+from shoal.store.etcd.client import Etcd
 from shoal.store.store import Store
 from shoal.store.tx import Action, Tx
 
 Make = Callable[[], Backend]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "etcd"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
     """Opens the same contents again and again, as a restarted daemon does."""
     if request.param == "sqlite":
         return lambda: SQLiteBackend(tmp_path / "swarm" / "state.db")
+    if request.param == "etcd":
+        server, prefix = request.getfixturevalue("etcd_server"), f"/test/{uuid4().hex}/"
+        return lambda: EtcdBackend(etcd=Etcd(Address((server.endpoint,))), prefix=prefix)
     backend = MemoryBackend()
     return lambda: backend
 
@@ -62,8 +69,12 @@ def test_load_gives_what_was_committed(make: Make) -> None:
     async def flow() -> None:
         backend = make()
         await backend.load()
-        await backend.commit(1, [Change("task", "a", b"1"), Change("task", "b", b"2"), Change("node", "a", b"3")])
-        await backend.commit(2, [Change("task", "a", b"4"), Change("task", "b", None), Change("task", "never", None)])
+        await backend.commit(
+            Transaction(1, "x", [Change("task", "a", b"1"), Change("task", "b", b"2"), Change("node", "a", b"3")])
+        )
+        await backend.commit(
+            Transaction(2, "y", [Change("task", "a", b"4"), Change("task", "b", None), Change("task", "never", None)])
+        )
         await backend.close()
         again = make()
         contents = await again.load()
@@ -77,19 +88,19 @@ def test_load_gives_what_was_committed(make: Make) -> None:
 def test_a_commit_is_all_or_nothing(make: Make) -> None:
     async def flow() -> None:
         backend = make()
-        await backend.commit(1, [Change("task", "a", b"1")])
+        await backend.commit(Transaction(1, "x", [Change("task", "a", b"1")]))
         broken = Change("task", object(), b"x")  # type: ignore[arg-type]
         try:
-            await backend.commit(2, [Change("task", "a", b"2"), Change("task", "c", b"3"), broken])
+            await backend.commit(Transaction(2, "y", [Change("task", "a", b"2"), Change("task", "c", b"3"), broken]))
         except Internal:
-            await backend.commit(2, [])
+            await backend.commit(Transaction(2, "z", []))
             await backend.close()
             again = make()
             contents = await again.load()
             assert {(c.kind, c.key): c.value for c in contents.objects} == {("task", "a"): b"1"}
             await again.close()
         else:
-            assert isinstance(backend, MemoryBackend)
+            assert not isinstance(backend, SQLiteBackend)
 
     run(flow())
 
@@ -192,12 +203,12 @@ def test_no_second_cancellation_lets_two_commits_overlap() -> None:
     class Slow(MemoryBackend):
         running = 0
 
-        async def commit(self, revision: int, changes: list[Change]) -> None:
+        async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
             assert self.running == 0, "two commits at once"
             self.running += 1
             await asyncio.sleep(0.02)
             self.running -= 1
-            await super().commit(revision, changes)
+            await super().commit(transaction, fence)
 
     async def flow() -> None:
         store = await opened(Slow())
@@ -218,10 +229,10 @@ def test_no_second_cancellation_lets_two_commits_overlap() -> None:
 
 def test_a_commit_that_fails_changes_nothing() -> None:
     class Full(MemoryBackend):
-        async def commit(self, revision: int, changes: list[Change]) -> None:
-            if len(changes) > 1:
+        async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
+            if len(transaction.changes) > 1:
                 raise Internal("disk full")
-            await super().commit(revision, changes)
+            await super().commit(transaction, fence)
 
     async def flow() -> None:
         store = await opened(Full())

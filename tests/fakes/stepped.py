@@ -2,7 +2,7 @@
 
 import asyncio
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from typing import TypeVar
@@ -10,11 +10,27 @@ from typing import TypeVar
 from tests.fakes.clock import FakeClock
 
 from shoal.manager.loop import Station
+from shoal.store.backend import Transaction
 from shoal.store.backends.memory import MemoryBackend
 from shoal.store.store import Store
 from shoal.store.tx import Event, Tx, View
 
 T = TypeVar("T")
+
+
+class _Alone(MemoryBackend):
+    """Nobody shares it, so the store has no task that would outlive the test."""
+
+    async def follow(self, revision: int) -> AsyncGenerator[Transaction, None]:
+        nothing: tuple[Transaction, ...] = ()
+        for transaction in nothing:
+            yield transaction
+
+
+async def _open(clock: FakeClock) -> Store:
+    store = await Store.open(backend=_Alone(), clock=clock)
+    await asyncio.sleep(0)
+    return store
 
 
 class Stepped:
@@ -24,7 +40,7 @@ class Stepped:
         self._loop = asyncio.new_event_loop()
         weakref.finalize(self, self._loop.close)
         self.clock = FakeClock()
-        self.store = self._loop.run_until_complete(Store.open(backend=MemoryBackend(), clock=self.clock))
+        self.store = self._loop.run_until_complete(_open(self.clock))
         self._make = make
         self._watching = ExitStack()
         self._events = self._watching.enter_context(self.store.watch())

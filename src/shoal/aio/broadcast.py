@@ -31,6 +31,17 @@ class Subscription(Generic[T]):
         self._items.append(item)
         self._wake.set()
 
+    def lag(self) -> None:
+        """Drop what is in the queue, and have the listener start afresh."""
+        self._items.clear()
+        self._lagged = True
+        self._wake.set()
+
+    def skip(self) -> None:
+        """Drop what is in the queue: the listener has started afresh by itself."""
+        self._items.clear()
+        self._lagged = False
+
     def close(self) -> None:
         """End the iteration once the queue is empty."""
         self._closed = True
@@ -66,6 +77,11 @@ class Broadcast(Generic[T]):
         """Hand ``item`` to every listener, now and without waiting."""
         for subscription in self._subscriptions:
             subscription.put(item)
+
+    def lag(self) -> None:
+        """Have every listener start afresh: what came between cannot be told item by item."""
+        for subscription in self._subscriptions:
+            subscription.lag()
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscription[T]]:

@@ -62,13 +62,34 @@ async def _go_on(station: Station, store: Store, clock: Clock, events: Subscript
     wake: datetime | None = None
     while True:
         if due:
-            wake = await store.update(lambda tx: station.step(tx, clock.now()))
+            wake = await store.update(_Step(station, clock, events))
         batches = await _next(events, clock, wake)
         if batches is not None and not batches:
             return
         # Every event has to be noted, so no short-circuit.
         due = any([station.note(event) for event in _flat(batches or [])])
         due = due or (wake is not None and clock.now() >= wake)
+
+
+class _Step:
+    """A station's step as the store calls it: more than once, where another manager's transaction came in between.
+
+    What a station had taken down went into the step that was in vain, so it considers everything as changed then, as
+    it is after that other transaction, whose events say nothing new.
+    """
+
+    def __init__(self, station: Station, clock: Clock, events: Subscription[list[Event]]) -> None:
+        self._station = station
+        self._clock = clock
+        self._events = events
+        self._begun = False
+
+    def __call__(self, tx: Tx) -> datetime | None:
+        if self._begun:
+            self._events.skip()
+            self._station.reset()
+        self._begun = True
+        return self._station.step(tx, self._clock.now())
 
 
 async def _next(events: Subscription[list[Event]], clock: Clock, wake: datetime | None) -> list[list[Event]] | None:

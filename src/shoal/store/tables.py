@@ -40,6 +40,11 @@ class Tables:
     by_service: dict[str, dict[str, None]] = field(default_factory=dict)
     by_node: dict[str, dict[str, None]] = field(default_factory=dict)
 
+    def become(self, others: "Tables") -> None:
+        """Have what ``others`` have; whoever reads these tables sees that from now on."""
+        self.by_id, self.by_name = others.by_id, others.by_name
+        self.by_service, self.by_node = others.by_service, others.by_node
+
     def put(self, obj: Stored) -> None:
         """Add the object, or set it in the place of its older self."""
         kind = type(obj)

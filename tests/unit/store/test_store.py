@@ -1,7 +1,6 @@
 """Transactions of the store itself; what every backend has to hold is in tests/conformance."""
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
 
@@ -9,7 +8,7 @@ from shoal.aio.clock import SystemClock
 from shoal.errors import Unavailable
 from shoal.objects.ids import ServiceId
 from shoal.objects.service import Service, ServiceSpec
-from shoal.store.backend import Change
+from shoal.store.backend import Fence, Transaction
 from shoal.store.backends.memory import MemoryBackend
 from shoal.store.store import Store
 
@@ -17,7 +16,7 @@ from shoal.store.store import Store
 class FullDisk(MemoryBackend):
     """A backend that takes nothing."""
 
-    async def commit(self, revision: int, changes: Sequence[Change]) -> None:
+    async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
         raise Unavailable("the disk is full")
 
 

@@ -1,6 +1,16 @@
-"""Keeps transactions in memory only: for tests, and for flows that need no machine."""
+"""Keeps transactions in memory only: for tests, and for flows that need no machine.
 
-from shoal.store.backend import Change, Contents
+Several stores may share one: it is the model of what a backend of several managers has to hold.
+"""
+
+from collections import deque
+from collections.abc import AsyncGenerator
+
+from shoal.aio.broadcast import Broadcast, Lagged
+from shoal.store.backend import Behind, Change, Contents, Deposed, Fence, Transaction
+
+# Transactions that a store which comes late can still be told one by one.
+_REMEMBERED = 1000
 
 
 class MemoryBackend:
@@ -9,17 +19,40 @@ class MemoryBackend:
     def __init__(self) -> None:
         self._revision = 0
         self._objects: dict[tuple[str, str], bytes] = {}
+        self._recent: deque[Transaction] = deque(maxlen=_REMEMBERED)
+        self._news: Broadcast[Transaction] = Broadcast()
+        # The leadership that holds at the moment.
+        self.leader: Fence | None = None
 
     async def load(self) -> Contents:
         return Contents(self._revision, [Change(kind, key, value) for (kind, key), value in self._objects.items()])
 
-    async def commit(self, revision: int, changes: list[Change]) -> None:
-        for change in changes:
+    async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
+        if transaction.revision != self._revision + 1:
+            raise Behind(self._revision)
+        if fence is not None and fence != self.leader:
+            raise Deposed("another manager leads the swarm now")
+        for change in transaction.changes:
             if change.value is None:
                 self._objects.pop((change.kind, change.key), None)
             else:
                 self._objects[change.kind, change.key] = change.value
-        self._revision = revision
+        self._revision = transaction.revision
+        self._recent.append(transaction)
+        self._news.send(transaction)
+
+    async def follow(self, revision: int) -> AsyncGenerator[Transaction, None]:
+        with self._news.subscribe() as news:
+            if revision + len(self._recent) < self._revision:
+                raise Lagged
+            for transaction in [t for t in self._recent if t.revision > revision]:
+                yield transaction
+            async for transaction in news:
+                yield transaction
+
+    def compact(self) -> None:
+        """Forget all single transactions: who has not heard of them has to load."""
+        self._recent.clear()
 
     async def close(self) -> None:
         pass

@@ -1,14 +1,14 @@
 """Keeps transactions in one SQLite file: the embedded default, for a swarm with a single manager."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from shoal.durable.objectfile import ObjectFile, Row
 from shoal.objects.base import encode
-from shoal.store.backend import Change, Contents
+from shoal.store.backend import Change, Contents, Fence, Transaction
 from shoal.store.tables import KIND_OF, Stored
 
 T = TypeVar("T")
@@ -31,8 +31,15 @@ class SQLiteBackend:
     async def load(self) -> Contents:
         return await self._run(self._load)
 
-    async def commit(self, revision: int, changes: list[Change]) -> None:
-        await self._run(lambda: self._commit(revision, changes))
+    async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
+        """The file has one writer, so no revision is ever taken, and no leadership can be lost."""
+        await self._run(lambda: self._commit(transaction.revision, transaction.changes))
+
+    async def follow(self, revision: int) -> AsyncGenerator[Transaction, None]:
+        """Nobody else writes to the file: there is nothing to hear of."""
+        nothing: tuple[Transaction, ...] = ()
+        for transaction in nothing:
+            yield transaction
 
     async def close(self) -> None:
         await self._run(self._close)
