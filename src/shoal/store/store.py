@@ -23,7 +23,6 @@ from shoal.store.tx import Action, Event, TableView, Tx, View
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-# How long a transaction waits to hear of those that came before it.
 CATCH_UP_SECONDS = 5.0
 # Between two attempts to load what can't be followed.
 _PAUSE = 1.0
@@ -35,12 +34,14 @@ _IN_DOUBT = "the connection to the swarm's state was lost; whether this was done
 class Store:
     """One manager's view of the swarm's state. Use :meth:`open`; all methods belong to one event loop.
 
-    Other managers' stores may share the backend. Their transactions are taken in as they come, as this one's own are.
+    Other managers' stores may share the backend. Their transactions are taken in as they come, as this one's own are;
+    ``patience`` seconds is how long a transaction waits to hear of those that came before it.
     """
 
-    def __init__(self, *, backend: Backend, clock: Clock) -> None:
+    def __init__(self, *, backend: Backend, clock: Clock, patience: float = CATCH_UP_SECONDS) -> None:
         self._backend = backend
         self._clock = clock
+        self._patience = patience
         self._tables = Tables()
         self._lock = asyncio.Lock()
         self._events: Broadcast[list[Event]] = Broadcast()
@@ -50,10 +51,10 @@ class Store:
         self._position = _Position()
 
     @classmethod
-    async def open(cls, *, backend: Backend, clock: Clock) -> "Store":
+    async def open(cls, *, backend: Backend, clock: Clock, patience: float = CATCH_UP_SECONDS) -> "Store":
         """A store with all that the backend holds. Raises Damaged for contents that can't be trusted; the backend is
         closed then."""
-        store = cls(backend=backend, clock=clock)
+        store = cls(backend=backend, clock=clock, patience=patience)
         try:
             contents = await backend.load()
             store._tables.become(await _tables_of(contents))
@@ -152,7 +153,7 @@ class Store:
         """Wait until everything up to that revision is taken in."""
         position = self._position
         try:
-            async with asyncio.timeout(CATCH_UP_SECONDS):
+            async with asyncio.timeout(self._patience):
                 while position.revision < revision:
                     position.moved.clear()
                     await position.moved.wait()

@@ -11,8 +11,11 @@ from tests.fakes.clock import FakeClock
 
 from shoal.aio.tasks import cancel, spawn
 from shoal.manager import loop
+from shoal.objects.base import encode
 from shoal.objects.ids import TaskId
+from shoal.objects.meta import Version
 from shoal.objects.task import Task
+from shoal.store.backend import Change, Fence, Transaction
 from shoal.store.backends.memory import MemoryBackend
 from shoal.store.store import Store
 from shoal.store.tx import Event, Tx
@@ -123,3 +126,36 @@ def test_it_ends_with_the_store() -> None:
         await asyncio.wait_for(task, 1)
 
     flow(body)
+
+
+class Overtaken(MemoryBackend):
+    """Somebody else's transaction comes just before the first one."""
+
+    async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
+        if transaction.revision == 1:
+            first = Task(id=TaskId("first"), version=Version(index=1))
+            await super().commit(Transaction(1, "theirs", [Change("task", "first", encode(first))]))
+        await super().commit(transaction, fence)
+
+
+def test_a_step_that_came_second_is_made_again_from_scratch_and_notes_nothing_twice() -> None:
+    async def all_of_it() -> None:
+        clock = FakeClock()
+        store = await Store.open(backend=Overtaken(), clock=clock)
+        seen: list[list[str]] = []
+
+        def step(tx: Tx, now: datetime) -> None:
+            seen.append([task.id for task in tx.all(Task)])
+            if len(seen) <= 2:
+                tx.create(Task(id=TaskId(f"made{len(seen)}")))
+
+        station = Recorder(step)
+        task = spawn(loop.run(station, store, clock, name="x"), name="x")
+        await clock.settle()
+        assert seen[:2] == [[], ["first"]]
+        assert station.log == ["reset", "step", "reset", "step", "note made2", "step"]
+        assert [found.id for found in store.view.all(Task)] == ["first", "made2"]
+        await cancel(task)
+        await store.close()
+
+    asyncio.run(asyncio.wait_for(all_of_it(), 30))

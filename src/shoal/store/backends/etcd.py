@@ -26,7 +26,7 @@ from shoal.aio.broadcast import Lagged
 from shoal.errors import Damaged, ShoalError, Unavailable, Uncertain
 from shoal.store.backend import Behind, Change, Contents, Deposed, Fence, Transaction
 from shoal.store.etcd.calls import RANGE, TXN, created_at, delete, end_of, get, put, valued
-from shoal.store.etcd.client import ATTEMPT_SECONDS, PATIENCE_SECONDS, Compacted, Etcd, Unanswered
+from shoal.store.etcd.client import Compacted, Etcd, Unanswered
 from shoal.store.etcd.head import NONE, Head, is_at
 from shoal.store.etcd.pb.rpc_pb2 import (
     Event,
@@ -105,11 +105,11 @@ class EtcdBackend:
             # What is not sent is not done: that can be said for certain.
             await self._answered(self._etcd.ask_patiently(RANGE, RangeRequest(key=self._head)), doubt=False)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_SECONDS
+        deadline = loop.time() + self._etcd.patience
         doubt = False
         while True:
             try:
-                answer = await self._etcd.ask(TXN, request, timeout=ATTEMPT_SECONDS)
+                answer = await self._etcd.ask(TXN, request)
             except Unanswered as error:
                 self._silent = True
                 doubt = doubt or error.begun

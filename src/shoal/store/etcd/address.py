@@ -47,9 +47,13 @@ class Address:
     def parse(cls, url: str) -> "Address":
         """Of ``etcd://host:port,host:port/prefix``. The port is etcd's own, 2379, and the prefix ours, where they are
         left out. Raises InvalidArgument."""
-        parts = urlsplit(url)
+        wrong = InvalidArgument(f"{url!r} is no etcd address: etcd://host:port,host:port/prefix is one")
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise wrong from None
         if parts.scheme != "etcd" or not parts.netloc or parts.query or parts.fragment:
-            raise InvalidArgument(f"{url!r} is no etcd address: etcd://host:port,host:port/prefix is one")
+            raise wrong
         endpoints = tuple(_endpoint(text, url) for text in parts.netloc.split(","))
         prefix = f"/{parts.path.strip('/')}/" if parts.path.strip("/") else PREFIX
         return cls(endpoints, prefix)

@@ -63,9 +63,21 @@ class Compacted(ShoalError):
 
 
 class Etcd:
-    """A connection, made inside the event loop that uses it, closed by :meth:`close`. It mends itself."""
+    """A connection, made inside the event loop that uses it, closed by :meth:`close`. It mends itself.
 
-    def __init__(self, address: Address, *, tls: TLS | None = None) -> None:
+    ``attempt`` seconds are what one member is given for an answer, ``patience`` what all of them are.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        tls: TLS | None = None,
+        attempt: float = ATTEMPT_SECONDS,
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.attempt = attempt
+        self.patience = patience
         self._endpoints = address.endpoints
         self._credentials = tls.credentials() if tls else None
         self._channels: dict[str, grpc.aio.Channel] = {}
@@ -76,7 +88,7 @@ class Etcd:
         for channel in self._channels.values():
             await channel.close()
 
-    async def ask(self, method: Unary[Req, Resp], request: Req, *, timeout: float = ATTEMPT_SECONDS) -> Resp:
+    async def ask(self, method: Unary[Req, Resp], request: Req) -> Resp:
         """One question to one member. Raises :class:`Unanswered`, and the next one goes to another member; any other
         error is etcd's answer."""
         stub = self._channel().unary_unary(
@@ -86,19 +98,20 @@ class Etcd:
         )
         asked = self._current
         try:
-            return await stub(request, timeout=timeout)
+            return await stub(request, timeout=self.attempt)
         except grpc.aio.AioRpcError as error:
             raise self._translated(error, asked) from error
 
     async def ask_patiently(self, method: Unary[Req, Resp], request: Req) -> Resp:
-        """A question that may be put more than once: to each member in turn, until one answers. Raises Unavailable
-        after ``PATIENCE_SECONDS``."""
+        """A question that may be put more than once: to each member in turn, until one answers.
+
+        Raises :class:`Unanswered` when there is no patience left.
+        """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_SECONDS
+        deadline = loop.time() + self.patience
         while True:
-            left = deadline - loop.time()
             try:
-                return await self.ask(method, request, timeout=min(max(left, 0.1), ATTEMPT_SECONDS))
+                return await self.ask(method, request)
             except Unanswered:
                 if loop.time() + _PAUSE > deadline:
                     raise

@@ -97,6 +97,13 @@ class EtcdElection:
 
     async def _keep(self, leadership: Leadership, lease: int, until: float) -> None:
         """Renew the lease until it is lost: because etcd says so, or because we have not heard from it for too long."""
+        try:
+            await self._renewed(lease, until)
+            _log.warning("this manager does not lead the swarm any more")
+        finally:
+            leadership.end()
+
+    async def _renewed(self, lease: int, until: float) -> None:
         while (left := until - self._clock.monotonic()) > 0:
             asked = self._clock.monotonic()
             try:
@@ -108,13 +115,11 @@ class EtcdElection:
                 continue
             except ShoalError as error:
                 _log.warning("the leadership could not be kept: %s", error)
-                break
+                return
             if answer.TTL <= 0:
-                break
+                return
             until = asked + answer.TTL * _OURS
             await self._clock.sleep(RENEWAL_SECONDS)
-        _log.warning("this manager does not lead the swarm any more")
-        leadership.end()
 
     async def _give_up(self, lease: int) -> None:
         """Let the next one lead at once; without that it does so once the lease has run out."""
