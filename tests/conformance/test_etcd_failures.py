@@ -23,7 +23,7 @@ from shoal.objects.ids import ServiceId, TaskId
 from shoal.objects.service import Service, ServiceSpec
 from shoal.objects.task import Task
 from shoal.store.backend import Change, Transaction
-from shoal.store.backends.etcd import EtcdBackend
+from shoal.store.backends.etcd import SERVER_FLAGS, EtcdBackend
 from shoal.store.etcd.address import Address
 from shoal.store.etcd.calls import RANGE, TXN, delete, end_of, put
 from shoal.store.etcd.client import Etcd
@@ -341,6 +341,19 @@ def test_what_is_too_large_for_etcd_is_refused_with_the_flag_that_helps(etcd_ser
     run(flow())
 
 
+def test_an_etcd_of_our_own_takes_a_whole_swarm_at_once(three: list[EtcdServer]) -> None:
+    async def flow() -> None:
+        prefix = a_prefix()
+        # No answer is waited for here as long as a machine with little to spare may need.
+        store = await opened(prefix, *(server.endpoint for server in three), attempt=20)
+        many = [Task(id=TaskId(f"t{number}"), labels={"x": uuid4().hex * 300}) for number in range(2000)]
+        await store.update(lambda tx: [tx.create(task) for task in many])
+        assert len(await keys_of(three[1], prefix)) == 2001
+        await store.close()
+
+    run(flow())
+
+
 def test_swarms_share_an_etcd(etcd_server: EtcdServer) -> None:
     async def flow() -> None:
         prefix = a_prefix()
@@ -358,7 +371,7 @@ def test_swarms_share_an_etcd(etcd_server: EtcdServer) -> None:
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[list[EtcdServer]]:
-    with etcd_servers(3) as servers:
+    with etcd_servers(3, SERVER_FLAGS) as servers:
         yield servers
 
 

@@ -20,10 +20,11 @@ _COMPACT = Unary("etcdserverpb.KV/Compact", CompactionRequest, CompactionRespons
 
 
 class EtcdServer:
-    """One member, or one of several: ``peers`` are all members' names. It can be killed, frozen and started again."""
+    """One member of several: ``peers`` are all members' names. It can be killed, frozen and started again."""
 
-    def __init__(self, root: Path, name: str = "m0", peers: tuple[str, ...] = ("m0",)) -> None:
+    def __init__(self, root: Path, name: str, peers: tuple[str, ...], flags: tuple[str, ...]) -> None:
         self._root = root
+        self._flags = flags
         self._name = name
         self._peers = peers
         self._process: subprocess.Popen[bytes] | None = None
@@ -44,7 +45,8 @@ class EtcdServer:
             self._process = subprocess.Popen(
                 ["etcd", "--name", self._name, "--data-dir", f"{self._name}.data",
                  "--listen-client-urls", client, "--advertise-client-urls", client,
-                 "--listen-peer-urls", url, "--initial-advertise-peer-urls", url, "--initial-cluster", cluster],
+                 "--listen-peer-urls", url, "--initial-advertise-peer-urls", url, "--initial-cluster", cluster,
+                 *self._flags],
                 cwd=self._root, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
@@ -66,11 +68,11 @@ class EtcdServer:
 
 
 @contextmanager
-def etcd_servers(number: int = 1) -> Iterator[list[EtcdServer]]:
-    """That many members of one etcd, which answer."""
+def etcd_servers(number: int = 1, flags: tuple[str, ...] = ()) -> Iterator[list[EtcdServer]]:
+    """That many members of one etcd, which answer; with etcd's own limits unless ``flags`` say otherwise."""
     root = Path(tempfile.mkdtemp(prefix="shoal-etcd-"))
     names = tuple(f"m{index}" for index in range(number))
-    servers = [EtcdServer(root, name, names) for name in names]
+    servers = [EtcdServer(root, name, names, flags) for name in names]
     try:
         for server in servers:
             server.start()

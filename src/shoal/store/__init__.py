@@ -2,8 +2,9 @@
 
 :class:`~shoal.store.store.Store` keeps every object decoded in memory and writes each transaction through a
 :class:`~shoal.store.backend.Backend` before anybody can see it. A transaction is a synchronous closure over a
-:class:`~shoal.store.tx.Tx`; closures run one at a time, so there are no conflicts to retry. What changed goes out to
-the watchers as one batch of :class:`~shoal.store.tx.Event` a transaction, in the order of the revisions.
+:class:`~shoal.store.tx.Tx`; it is run again where another manager's, in a store that shares the backend, came first.
+What changed, here or there, goes out to the watchers as one batch of :class:`~shoal.store.tx.Event` a transaction, in
+the order of the revisions. :mod:`~shoal.store.election` says which manager runs the loops.
 
 Only ``manager`` (and the wiring in ``daemon``) may open a store.
 """
