@@ -22,7 +22,7 @@ from shoal.errors import FailedPrecondition, Unavailable, Uncertain
 from shoal.objects.ids import ServiceId, TaskId
 from shoal.objects.service import Service, ServiceSpec
 from shoal.objects.task import Task
-from shoal.store.backend import Change, Transaction
+from shoal.store.backend import Change, Fence, Transaction
 from shoal.store.backends.etcd import SERVER_FLAGS, EtcdBackend
 from shoal.store.etcd.address import Address
 from shoal.store.etcd.calls import RANGE, TXN, delete, end_of, put
@@ -349,6 +349,40 @@ def test_an_etcd_of_our_own_takes_a_whole_swarm_at_once(three: list[EtcdServer])
         many = [Task(id=TaskId(f"t{number}"), labels={"x": uuid4().hex * 300}) for number in range(2000)]
         await store.update(lambda tx: [tx.create(task) for task in many])
         assert len(await keys_of(three[1], prefix)) == 2001
+        await store.close()
+
+    run(flow())
+
+
+def test_who_is_beaten_again_and_again_gets_a_turn(etcd_server: EtcdServer) -> None:
+    """A rival commits before each attempt, as far as it can."""
+    prefix = a_prefix()
+    rivals: list[asyncio.Task[None]] = []
+    leases: list[int] = []
+
+    class Beaten(EtcdBackend):
+        rival: Store
+
+        async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
+            rivals.append(spawn(create(self.rival, f"rival{len(rivals)}"), name="rival"))
+            await asyncio.wait(rivals, timeout=0.5)
+            turn = await self._etcd.ask(RANGE, RangeRequest(key=f"{prefix}turn".encode()))
+            leases.extend(kv.lease for kv in turn.kvs)
+            await super().commit(transaction, fence)
+
+    async def flow() -> None:
+        rival = await opened(prefix, etcd_server.endpoint)
+        kept = Beaten(etcd=Etcd(Address((etcd_server.endpoint,))), prefix=prefix)
+        kept.rival = rival
+        store = await Store.open(backend=kept, clock=SystemClock())
+        await create(store, "slow")
+        assert len(rivals) == 4
+        # Whoever dies in its turn holds up nobody for long: it hangs on a lease.
+        assert leases and all(leases)
+        await asyncio.gather(*rivals)
+        await until(store, "slow", *(f"rival{number}" for number in range(4)))
+        assert list(await keys_of(etcd_server, f"{prefix}turn")) == []
+        await rival.close()
         await store.close()
 
     run(flow())

@@ -1,6 +1,7 @@
 """What a store needs of the place that keeps its transactions, which it may share with other stores."""
 
 from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +85,11 @@ class Backend(Protocol):
 
         Raises :class:`~shoal.aio.broadcast.Lagged` where some can't be had any more: ``load`` again.
         """
+        ...
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Have others' commits wait, for whoever was beaten to it again and again. It makes waiting shorter and nothing
+        else: it is over after a few seconds, and not had at all when it can't be."""
         ...
 
     async def close(self) -> None:

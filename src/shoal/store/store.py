@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from copy import copy
+from itertools import count
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -28,6 +29,8 @@ CATCH_UP_SECONDS = 5.0
 _PAUSE = 1.0
 # Objects read without letting anything else have its turn: some 5 ms.
 _AT_ONCE = 200
+# Lost attempts after which a transaction asks for a turn of its own.
+_BEATEN = 3
 _IN_DOUBT = "the connection to the swarm's state was lost; whether this was done cannot be said: look before retrying"
 
 
@@ -94,33 +97,35 @@ class Store:
         on its transaction. Raises Unavailable where the backend cannot be written, and Uncertain, of a backend that is
         reached over a network, where no answer came in time.
         """
-        async with self._lock:
-            while True:
+        async with self._lock, AsyncExitStack() as held:
+            for attempt in count(1):
                 tx = Tx(self._tables)
                 result = change(tx)
+                # Nothing is awaited since the closure began: what comes in from here on is not what it has seen.
+                own = self._position.own = self._prepared(tx)
                 # Cut off in the middle, memory would disagree with what is on disk.
-                if not tx.changed or await carry_through(self._commit(tx), name="store commit"):
+                if not own.events or await carry_through(self._commit(own), name="store commit"):
                     return result
+                if attempt == _BEATEN:
+                    # A slow closure would never be first among quick ones.
+                    await held.enter_async_context(self._backend.turn())
+            raise AssertionError("unreachable")
 
-    async def _commit(self, tx: Tx) -> bool:
+    async def _commit(self, own: "_Own") -> bool:
         """Commit a transaction and take it in; False where another store's came first, which is taken in then."""
-        transaction, events = self._prepared(tx)
-        if not events:
-            return True
-        own = self._position.own = _Own(transaction, events)
         try:
-            await self._backend.commit(transaction, self._fence)
+            await self._backend.commit(own.transaction, self._fence)
         except Behind as behind:
-            await self._catch_up(max(behind.revision, transaction.revision), doubt=behind.doubt)
+            await self._catch_up(max(behind.revision, own.transaction.revision), doubt=behind.doubt)
             if behind.doubt and own.kept is None:
                 raise Uncertain(_IN_DOUBT) from behind
             return own.kept is True
         finally:
             self._position.own = None
-        self._take(transaction.revision, events)
+        self._take(own.transaction.revision, own.events)
         return True
 
-    def _prepared(self, tx: Tx) -> tuple[Transaction, list[Event]]:
+    def _prepared(self, tx: Tx) -> "_Own":
         revision = self.revision + 1
         now = timestamp(self._clock.now())
         changes: list[Change] = []
@@ -135,7 +140,7 @@ class Store:
             stamped = _stamped(obj, Version(index=revision), old.created_at if old else now, now)
             changes.append(Change(KIND_OF[kind], key, encode(stamped)))
             events.append(Event(Action.UPDATE if old else Action.CREATE, stamped, old))
-        return Transaction(revision, uuid4().hex, changes), events
+        return _Own(Transaction(revision, uuid4().hex, changes), events)
 
     def _take(self, revision: int, events: list[Event]) -> None:
         """Let everybody see a transaction; one that was taken in already, by another way, is left alone."""
@@ -193,7 +198,7 @@ class Store:
         if transaction.revision <= self.revision:
             return
         own = self._position.own
-        if own is not None and own.id == transaction.id:
+        if own is not None and own.transaction.id == transaction.id:
             own.kept = True
             self._take(transaction.revision, own.events)
             return
@@ -202,7 +207,7 @@ class Store:
             objects.append(None if change.value is None else read_object(change))
             if len(objects) % _AT_ONCE == 0:
                 await asyncio.sleep(0)
-        if (own := self._position.own) is not None and own.revision == transaction.revision:
+        if (own := self._position.own) is not None and own.transaction.revision == transaction.revision:
             own.kept = False
         events: list[Event] = []
         for change, obj in zip(transaction.changes, objects, strict=True):
@@ -243,8 +248,7 @@ class _Own:
     """A transaction of ours that is being committed; ``kept``: whether it was the one to get its revision, if known."""
 
     def __init__(self, transaction: Transaction, events: list[Event]) -> None:
-        self.id = transaction.id
-        self.revision = transaction.revision
+        self.transaction = transaction
         self.events = events
         self.kept: bool | None = None
 

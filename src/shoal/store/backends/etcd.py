@@ -6,6 +6,7 @@ Below the prefix are, as their users may see with ``etcdctl get --prefix``::
     state/<kind>/<id>       an object's JSON
     state/pack              the changes of a large transaction, until they are in their objects' keys
     leader                  who leads: shoal.store.etcd.election
+    turn                    somebody was beaten too often, and all others' commits wait while this is there
 
 A commit is one etcd transaction: it compares the head with the revision that it was made on, and writes the head and
 the objects. etcd refuses more than 128 operations at once, and requests of more than 1.5 MiB, unless it is started with
@@ -18,19 +19,21 @@ import asyncio
 import logging
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import msgspec
 
 from shoal.aio.broadcast import Lagged
 from shoal.errors import Damaged, ShoalError, Unavailable, Uncertain
 from shoal.store.backend import Behind, Change, Contents, Deposed, Fence, Transaction
-from shoal.store.etcd.calls import RANGE, TXN, created_at, delete, end_of, get, put, valued
+from shoal.store.etcd.calls import GRANT, RANGE, REVOKE, TXN, created_at, delete, end_of, get, put, valued
 from shoal.store.etcd.client import Compacted, Etcd, Unanswered
 from shoal.store.etcd.head import NONE, Head, is_at
 from shoal.store.etcd.pb.rpc_pb2 import (
     Event,
     KeyValue,
+    LeaseGrantRequest,
+    LeaseRevokeRequest,
     RangeRequest,
     RequestOp,
     TxnRequest,
@@ -50,6 +53,9 @@ SERVER_FLAGS = (f"--max-request-bytes={64 << 20}",)
 # Keys a question, while everything is read: a few MB, and a few milliseconds of the event loop's.
 _PAGE = 1000
 _PAUSE = 0.1
+# How long a turn lasts at most, and how often who waits for its end looks.
+_TURN_SECONDS = 3
+_TURN_PAUSE = 0.02
 
 
 class EtcdBackend:
@@ -60,6 +66,8 @@ class EtcdBackend:
         self._state = f"{prefix}state/".encode()
         self._head = self._state + b"head"
         self._pack = self._state + b"pack"
+        self._turn = f"{prefix}turn".encode()
+        self._has_turn = False
         # etcd's own revision up to which everything was read.
         self._read = 0
         # Whether the last question had no answer: then a commit is not sent before there is one.
@@ -133,8 +141,10 @@ class EtcdBackend:
                 raise Behind(found.revision, doubt=doubt)
             if found.packed:
                 await self._answered(self._unpack(found), doubt=doubt)
-                continue
-            raise Deposed("this manager does not lead the swarm any more: nothing was changed")
+            elif answer.responses[1].response_range.kvs and not self._has_turn:
+                await asyncio.sleep(_TURN_PAUSE)
+            else:
+                raise Deposed("this manager does not lead the swarm any more: nothing was changed")
 
     async def _answered(self, question: Awaitable[object], *, doubt: bool) -> None:
         """Await the answer to a question that a commit depends on."""
@@ -147,7 +157,9 @@ class EtcdBackend:
     async def _request(self, transaction: Transaction, fence: Fence | None) -> TxnRequest:
         compare = is_at(self._head, transaction.revision - 1)
         success: list[RequestOp] = []
-        failure = [get(self._head)]
+        failure = [get(self._head), get(self._turn)]
+        if not self._has_turn:
+            compare.append(created_at(self._turn, 0))
         if fence is not None:
             compare.append(created_at(fence.key.encode(), fence.term))
         large = self._is_large(transaction.changes)
@@ -188,6 +200,24 @@ class EtcdBackend:
             request = TxnRequest(compare=[valued(self._head, head.value)], success=writes)
             if not (await self._etcd.ask_patiently(TXN, request)).succeeded:
                 return
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncGenerator[None, None]:
+        lease = 0
+        try:
+            lease = (await self._etcd.ask_patiently(GRANT, LeaseGrantRequest(TTL=_TURN_SECONDS))).ID
+            mine = TxnRequest(compare=[created_at(self._turn, 0)], success=[put(self._turn, b"", lease=lease)])
+            while not (await self._etcd.ask(TXN, mine)).succeeded:  # noqa: ASYNC110 (a turn is short)
+                await asyncio.sleep(_TURN_PAUSE)
+            self._has_turn = True
+        except ShoalError as error:
+            _log.info("a transaction goes on without a turn of its own: %s", error)
+        try:
+            yield
+        finally:
+            self._has_turn = False
+            with suppress(ShoalError):  # the lease runs out by itself
+                await self._etcd.ask(REVOKE, LeaseRevokeRequest(ID=lease))
 
     async def follow(self, revision: int) -> AsyncGenerator[Transaction, None]:
         since, told = self._read, ""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +41,10 @@ class SQLiteBackend:
         nothing: tuple[Transaction, ...] = ()
         for transaction in nothing:
             yield transaction
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Nobody else writes."""
+        return nullcontext()
 
     async def close(self) -> None:
         await self._run(self._close)
