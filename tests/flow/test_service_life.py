@@ -99,6 +99,16 @@ def test_the_delay_is_the_managers_whatever_the_nodes_clock_shows() -> None:
     flow(body)
 
 
+def test_tasks_that_do_not_even_get_ready_come_no_faster_than_the_delay() -> None:
+    async def body(swarm: Swarm) -> None:
+        await swarm.services.create(a_spec(image="rejected"))
+        await swarm.clock.advance(60)
+        tasks = {t.id for t in swarm.history if t.service_name == "web"}
+        assert 11 <= len(tasks) <= 15
+
+    flow(body)
+
+
 @pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(days=-1), timedelta(days=-400)])
 @pytest.mark.parametrize("when", ["before it dies", "after it has died"])
 def test_a_clock_that_is_set_holds_no_replacement_up(jump: timedelta, when: str) -> None:

@@ -84,6 +84,9 @@ def _tend(view: View, service: Service, slot: Slot, now: datetime, outcome: Outc
     moved = has_lost_node(ended, view) and not is_terminal(ended.state)
     if ended.spec_version != service.spec_version:
         outcome.created.append(new_task(service, slot.key, now, desired=TaskState.READY))
+    elif not moved and ended.restarts and (moment := restart.due(ended, ended.restarts[-1])) > now:
+        # It was to wait for its start, and failed to get ready meanwhile: so will the next, which comes no sooner.
+        outcome.wake_by(moment)
     elif moved or restart.may_restart(ended):
         outcome.created.append(
             new_task(service, slot.key, now, desired=TaskState.READY, after=None if moved else ended)

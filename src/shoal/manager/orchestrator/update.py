@@ -45,7 +45,9 @@ def roll(view: View, service: Service, slots: dict[SlotKey, Slot], now: datetime
     config = (service.spec.rollback_config if rolling_back else service.spec.update_config) or UpdateConfig()
     dirty = [s for s in slots.values() if any(is_dirty(t, service) for t in s.runnable)]
     started = status is not None and status.state in ("updating", "rollback_started")
-    if not dirty and not started:
+    # Slots in which nothing was wanted any more have been filled anew already: that is part of the update.
+    empty = any(not s.runnable and is_dirty(s.newest, service) for s in slots.values())
+    if not dirty and not empty and not started:
         return
     if not started:
         status = UpdateStatus(state="updating", started_at=timestamp(now), message="update in progress")
