@@ -10,10 +10,12 @@ import random
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import aiohttp
 import msgspec
 
+from shoal.agent.streams import Stream, Streams
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Conflict, Forbidden, ShoalError, Unavailable
@@ -30,6 +32,7 @@ from shoal.wire.cluster import (
     Hello,
     Leaving,
     NetworkAttached,
+    ReadLog,
     Revision,
     StatusReport,
     StatusTaken,
@@ -60,7 +63,7 @@ class _Removed(Exception):
 class ManagerSession:
     """Keeps a session with one of the ``managers`` (``address:port``) open. ``assign`` is called with each version, in
     order; ``removed``, once, when a manager says that this node was taken out of the swarm. ``seen`` is the newest
-    state that this node was told of."""
+    state that this node was told of. ``send_log`` sends a task's log into a stream of this manager's."""
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class ManagerSession:
         known: Callable[[], Mapping[str, TaskStatus]],
         removed: Callable[[], Awaitable[None]],
         seen: Callable[[], Revision],
+        send_log: Callable[[ReadLog, Stream], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._managers = managers
@@ -87,6 +91,8 @@ class ManagerSession:
         self._known = known
         self._removed = removed
         self._seen = seen
+        self._send_log = send_log
+        self._streams = Streams(tls=tls, server_name=server_name)
         self._clock = clock
         self._turn = 0
         self._pending: dict[str, TaskStatus] = {}
@@ -205,9 +211,9 @@ class ManagerSession:
                 server_hostname=self._server_name,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_PART),
             ) as socket:
-                await self._converse(socket)
+                await self._converse(manager, socket)
 
-    async def _converse(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _converse(self, manager: str, socket: aiohttp.ClientWebSocketResponse) -> None:
         await self._send(socket, Hello(description=self._describe(), addr=self._address, mtu=self._mtu))
         # The last state of each counts; what is older and was not taken would only hide it.
         self._pending |= self._known()
@@ -236,6 +242,8 @@ class ManagerSession:
                             waiting.set_result(attached)
                     case Assignments() as assignments:
                         await self._take(assignments, socket)
+                    case ReadLog(stream_id=stream_id) as asked:
+                        self._streams.open(manager, stream_id, partial(self._send_log, asked))
                     case StatusTaken(number=number):
                         self._sent.pop(number, None)
                         if (delivering := self._delivering.get(number)) is not None and not delivering.done():
@@ -249,6 +257,7 @@ class ManagerSession:
                 if not delivering.done():
                     delivering.set_result(False)
             await cancel(*senders)
+            await self._streams.end()
             for sent in reversed(self._sent.values()):
                 self._pending = sent | self._pending
             self._sent.clear()

@@ -11,7 +11,7 @@ from shoal.api.backends import SwarmBackend, SwarmLogLine
 from shoal.api.moments import query_moment, rfc3339_nano
 from shoal.api.requests import query_bool, query_tail
 from shoal.api.streams import MULTIPLEXED, RAW, StdStream, frame, stream_bytes
-from shoal.errors import InvalidArgument
+from shoal.errors import InvalidArgument, ShoalError
 from shoal.objects.results import LogQuery
 from shoal.objects.service import Service, TaskSpec
 from shoal.objects.task import Task
@@ -34,12 +34,23 @@ async def stream_logs(
     tty = bool(spec.container_spec and spec.container_spec.tty)
     lines = await backend.logs(target, query)
 
+    def framed(stream: StdStream, text: bytes) -> bytes:
+        return text if tty else frame(stream, text)
+
     async def pieces() -> AsyncIterator[bytes]:
+        try:
+            async for piece in texts():
+                yield piece
+        except ShoalError as error:
+            # As dockerd does: the lines that there are, then why they are not all.
+            yield framed(StdStream.SYSTEM_ERROR, f"Error grabbing logs: {error}\n".encode())
+
+    async def texts() -> AsyncIterator[bytes]:
         async for item in lines:
             text = (_details(item.task) if details else b"") + item.line.data
             if timestamps:
                 text = rfc3339_nano(item.line.time).encode() + b" " + text
-            yield text if tty else frame(_stream(item), text)
+            yield framed(_stream(item), text)
 
     return await stream_bytes(request, pieces(), content_type=RAW if tty else MULTIPLEXED, endless=query.follow)
 

@@ -41,7 +41,6 @@ from shoal.daemon.networks import Networks
 from shoal.daemon.recover import check_presence
 from shoal.daemon.state import SwarmState
 from shoal.daemon.swarm import Swarm
-from shoal.daemon.swarm_logs import SwarmLogs
 from shoal.daemon.system import System
 from shoal.errors import ShoalError
 from shoal.localdb.localdb import LocalDB
@@ -101,7 +100,6 @@ class NodeDaemon:
             folder=config.data_root / "swarm",
             data_root=config.data_root,
             engine=engine,
-            logs=SwarmLogs(records=engine.records, streams=engine.streams, events=engine.events),
             clock=clock,
         )
         engine.lifecycle.attacher = self._swarm
@@ -206,6 +204,8 @@ class NodeDaemon:
         if self._node is not None:
             # Whoever listens would be waited for; what happens from now on is there when they come back.
             self._node.engine.events.close()
+        if self._swarm is not None:
+            self._swarm.end_logs()
         for server in (self._server, self._metrics):
             if server is not None:
                 await server.stop()

@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from shoal.agent import joining
+from shoal.agent import joining, logs
 from shoal.agent.controller import ContainerController, Controller
 from shoal.agent.reach import PeerWatch
 from shoal.agent.session import ManagerSession
+from shoal.agent.streams import Stream
 from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock, SteadyClock
 from shoal.aio.tasks import cancel, spawn
@@ -28,7 +29,6 @@ from shoal.daemon.backup import Backup
 from shoal.daemon.membership import Membership
 from shoal.daemon.renewal import Renewal
 from shoal.daemon.swarm_events import report
-from shoal.daemon.swarm_logs import SwarmLogs, TaskLine
 from shoal.durable import salvage
 from shoal.durable.objectfile import ObjectFile, Row, read_mark
 from shoal.engine.engine import Engine
@@ -39,6 +39,7 @@ from shoal.kernel.echo import EchoSocket
 from shoal.kernel.routes import host_routes, mtu_of
 from shoal.manager.cluster import in_a_new_epoch, the_cluster
 from shoal.manager.found import FoundingRequest, first_node, found, issue
+from shoal.manager.logs import TaskLine
 from shoal.manager.manager import Manager
 from shoal.network.node import INGRESS_NETNS
 from shoal.objects.base import parse_time
@@ -53,7 +54,7 @@ from shoal.objects.node import (
     NodeResources,
     Platform,
 )
-from shoal.objects.results import LogQuery
+from shoal.objects.results import LogLine, LogQuery
 from shoal.objects.service import Service
 from shoal.objects.task import Task, TaskStatus
 from shoal.pki import contexts, files
@@ -65,7 +66,7 @@ from shoal.store.tables import Stored
 from shoal.store.tx import Tx
 from shoal.version import VERSION
 from shoal.wire.admission import JoinRequest
-from shoal.wire.cluster import Assignments
+from shoal.wire.cluster import Assignments, ReadLog
 from shoal.wire.docker.swarm import RemoteManager, SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
 
 _log = logging.getLogger(__name__)
@@ -102,12 +103,11 @@ _LAST_MANAGER = (
 class Swarm:
     """The node as a member of a swarm, or of none."""
 
-    def __init__(self, *, folder: Path, data_root: Path, engine: Engine, logs: SwarmLogs, clock: Clock) -> None:
+    def __init__(self, *, folder: Path, data_root: Path, engine: Engine, clock: Clock) -> None:
         self._folder = folder
         self._data_root = data_root
         self._certificates = files.certificates_folder(data_root)
         self._engine = engine
-        self._logs = logs
         self._clock = clock
         self._lock = asyncio.Lock()
         self.membership: Membership | None = None
@@ -518,6 +518,7 @@ class Swarm:
             known=worker.statuses,
             removed=self._removed,
             seen=lambda: worker.seen,
+            send_log=self._send_log,
             clock=self._clock,
         )
         await worker.start()
@@ -603,7 +604,22 @@ class Swarm:
 
     async def logs(self, target: Service | Task, query: LogQuery) -> AsyncIterator[TaskLine]:
         """What a task, or a service's tasks, have written."""
-        return await self._logs.of(self.control(), target, query)
+        return self.control().logs.of(target, query)
+
+    def end_logs(self) -> None:
+        """shoald ends: whoever follows a log would be waited for."""
+        if self.manager is not None:
+            self.manager.logs.close()
+
+    async def _send_log(self, asked: ReadLog, stream: Stream) -> None:
+        await logs.send_log(asked, stream, read=self._task_log, clock=self._clock)
+
+    async def _task_log(self, task_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        """The log of a task of this node. Raises NotFound for one that has no container here, or is none."""
+        for container in self._engine.records.all():
+            if task_id and container.task_id == task_id:
+                return await self._engine.streams.logs(container.id, query)
+        raise NotFound(f"task {task_id} has no container on this node")
 
     async def unlock(self, key: str) -> None:
         """Raises Conflict: there is nothing to unlock."""

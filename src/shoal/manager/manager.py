@@ -18,6 +18,7 @@ from shoal.manager.control.services import ServiceControl
 from shoal.manager.control.tasks import TaskControl
 from shoal.manager.dispatcher.dispatcher import Dispatcher
 from shoal.manager.dispatcher.server import DispatcherServer
+from shoal.manager.logs import Logs
 from shoal.manager.orchestrator.orchestrator import Orchestrator
 from shoal.manager.scheduler.scheduler import Scheduler
 from shoal.pki.identity import NodeIdentity
@@ -47,6 +48,7 @@ class Manager:
         self._clock = clock
         self._in_use = networks_in_use
         self._dispatcher = Dispatcher(store=store, clock=clock)
+        self.logs = Logs(store=store, nodes=self._dispatcher, clock=clock)
         self._server = DispatcherServer(
             dispatcher=self._dispatcher, admission=Admission(store, clock), tls=tls, identify=identify
         )
@@ -67,6 +69,7 @@ class Manager:
 
     async def stop(self) -> None:
         """End the sessions and the loops, and close the store."""
+        self.logs.close()
         await self._server.stop()
         await cancel(*self._loops)
         await self.store.close()

@@ -12,12 +12,20 @@ import msgspec
 from shoal.objects.base import Object
 from shoal.objects.network import Network
 from shoal.objects.node import NodeDescription
+from shoal.objects.results import LogQuery
 from shoal.objects.secret import Config, Secret
 from shoal.objects.service import PortConfig
 from shoal.objects.task import Task, TaskStatus
 
 # The code of the close frame for a node that was taken out of the swarm (RFC 6455, 7.4.2: ours to choose).
 REMOVED_CODE = 4001
+# The one for a stream that ends for a reason, which the frame has.
+FAILED_CODE = 4002
+# Where a node opens the streams that it was asked for, the id appended; and the longest message there, in bytes.
+STREAM = "/v1/stream/"
+STREAM_MESSAGE_LIMIT = 1024 * 1024
+# So that whoever waits at the other end knows that there is somebody: the longest time without a message, in seconds.
+STREAM_BEAT = 1.0
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="t"):
@@ -227,8 +235,17 @@ class StatusTaken(Message, frozen=True, tag="taken"):
     number: int
 
 
+class ReadLog(Message, frozen=True, tag="read-log"):
+    """Open the stream of that id to this manager, and send into it what a task has written
+    (:class:`shoal.wire.logs.LogLines`)."""
+
+    stream_id: str
+    task_id: str
+    query: LogQuery
+
+
 FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied | AttachNetwork | DetachNetwork | Leaving
-FromManager: TypeAlias = Welcome | HeartbeatTaken | Assignments | StatusTaken | NetworkAttached
+FromManager: TypeAlias = Welcome | HeartbeatTaken | Assignments | StatusTaken | NetworkAttached | ReadLog
 
 _encoder = msgspec.msgpack.Encoder()
 _from_agent: msgspec.msgpack.Decoder[FromAgent] = msgspec.msgpack.Decoder(FromAgent)
@@ -243,6 +260,11 @@ def pack(message: FromAgent | FromManager) -> bytes:
 def from_agent(data: bytes) -> FromAgent:
     """An agent's message. Raises msgspec.DecodeError or msgspec.ValidationError."""
     return _from_agent.decode(data)
+
+
+def close_reason(error: Exception) -> bytes:
+    """An error's text, as far as a close frame has room for it (RFC 6455, 5.5)."""
+    return str(error).encode()[:120].decode(errors="ignore").encode()
 
 
 def from_manager(data: bytes) -> FromManager:

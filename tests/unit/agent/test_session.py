@@ -11,6 +11,7 @@ from tests.fakes.light_engine import eventually
 from tests.fakes.swarm_manager import FakeManager, fake_manager
 
 from shoal.agent.session import ManagerSession
+from shoal.agent.streams import Stream
 from shoal.aio.clock import SystemClock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Forbidden, Internal, Unavailable
@@ -29,6 +30,7 @@ from shoal.wire.cluster import (
     Heartbeat,
     Hello,
     NetworkAttached,
+    ReadLog,
     Revision,
     StatusReport,
     StatusTaken,
@@ -56,8 +58,12 @@ class Bench:
             known=lambda: self.known,
             removed=self._removed,
             seen=lambda: self.seen,
+            send_log=self._send_log,
             clock=SystemClock(),
         )
+
+    async def _send_log(self, asked: ReadLog, stream: Stream) -> None:
+        raise AssertionError("nobody asks for a log here")
 
     async def _removed(self) -> None:
         self.removed += 1

@@ -16,7 +16,6 @@ from tests.fakes.runtime import FakeRuntime
 
 from shoal.aio.clock import SystemClock
 from shoal.daemon.swarm import Swarm
-from shoal.daemon.swarm_logs import SwarmLogs
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.engine import Engine
 from shoal.engine.facts import Facts
@@ -86,7 +85,6 @@ async def node(
             folder=folder / "swarm",
             data_root=folder,
             engine=cast(Engine, EngineOfFakes(engine)),
-            logs=cast(SwarmLogs, None),
             clock=SystemClock(),
         )
         engine.lifecycle.attacher = swarm

@@ -1,6 +1,7 @@
 """``service logs``."""
 
 import sys
+from collections.abc import Iterator
 
 from shoal.cli.command import Arguments, Command
 from shoal.cli.context import Context
@@ -8,8 +9,8 @@ from shoal.cli.kinds import switch, text_flag
 from shoal.cli.tasks import Names
 from shoal.cli.times import timestamp
 from shoal.client.engine import Json, quote
-from shoal.client.hijack import STDERR, demultiplex
-from shoal.errors import InvalidArgument, NotFound
+from shoal.client.hijack import STDERR, SYSTEM_ERROR, demultiplex
+from shoal.errors import InvalidArgument, NotFound, Unavailable
 
 
 class Prefixes:
@@ -65,7 +66,7 @@ def run_logs(ctx: Context, args: Arguments) -> int:
         "details": True if not raw else args.on("details") or None,
     }
     response = ctx.engine.stream("GET", path, query)
-    pieces = demultiplex(response.chunks(), tty=tty)
+    pieces = _lines_of(demultiplex(response.chunks(), tty=tty))
     if raw:
         for stream, piece in pieces:
             ctx.write(piece, stderr=stream >= STDERR)
@@ -83,6 +84,18 @@ def run_logs(ctx: Context, args: Arguments) -> int:
         for line in lines:
             _show_line(ctx, args, prefixes, line.decode(errors="replace"), widest, stderr=stream >= STDERR)
     return 0
+
+
+def _lines_of(pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """All but what the daemon says for itself, which is raised at the end."""
+    said = b""
+    for stream, piece in pieces:
+        if stream == SYSTEM_ERROR:
+            said += piece
+        else:
+            yield stream, piece
+    if said:
+        raise Unavailable(f"error from daemon in stream: {said.decode(errors='replace').rstrip()}")
 
 
 def _find(ctx: Context, target: str) -> tuple[Json, Json, str]:

@@ -6,7 +6,7 @@ status is the dispatcher's to write: ready once its session has begun, down when
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from shoal.aio.broadcast import Lagged
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
-from shoal.errors import ShoalError
+from shoal.errors import ShoalError, Unavailable
 from shoal.manager.admission import member
 from shoal.manager.dispatcher.attachments import attach, detach
 from shoal.manager.dispatcher.snapshot import (
@@ -25,6 +25,7 @@ from shoal.manager.dispatcher.snapshot import (
     render,
     services_by_network,
 )
+from shoal.manager.dispatcher.streams import NodeStream, Streams
 from shoal.manager.dispatcher.withdrawals import Withdrawals
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
@@ -169,6 +170,7 @@ class Dispatcher:
         self._store = store
         self._clock = clock
         self._sessions: dict[str, Session] = {}
+        self.streams = Streams()
         self._services: dict[str, dict[str, ServiceResource]] = {}
         self._nodes: dict[str, NodeResource] = {}
         self._withdrawals: Withdrawals[Session] = Withdrawals()
@@ -320,6 +322,7 @@ class Dispatcher:
     async def _replace(self, session: Session) -> None:
         """End the node's present session, if there is one; its node is not down for that."""
         if (older := self._sessions.pop(session.node_id, None)) is not None:
+            self.streams.end(session.node_id)
             await older.close()
 
     async def receive(self, session: Session, message: FromAgent) -> None:
@@ -344,6 +347,13 @@ class Dispatcher:
             case Hello():
                 pass
 
+    async def open_stream(self, node_id: str, ask: Callable[[str], FromManager]) -> NodeStream:
+        """A stream from that node, which is asked for it with ``ask`` of the stream's id. Raises Unavailable when the
+        node has no session, or does not answer."""
+        if (session := self._sessions.get(node_id)) is None:
+            raise Unavailable(f"node {node_id} is not available")
+        return await self.streams.open(node_id, lambda stream_id: session.connection.send(ask(stream_id)))
+
     async def _attach(self, node_id: str, asked: AttachNetwork) -> NetworkAttached:
         try:
             task_id = await self._store.update(lambda tx: attach(tx, node_id, asked, self._clock.now()))
@@ -367,6 +377,7 @@ class Dispatcher:
         back within the time that :meth:`watch_heartbeats` gives it, and no task is moved meanwhile."""
         if self._sessions.get(session.node_id) is session:
             del self._sessions[session.node_id]
+            self.streams.end(session.node_id)
 
     async def _down(self, node_id: str, why: str) -> None:
         def change(tx: Tx) -> None:
@@ -410,4 +421,5 @@ class Dispatcher:
         """End every session, without calling the nodes down: the manager goes, they stay."""
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
+            self.streams.end(session.node_id)
             await session.close()

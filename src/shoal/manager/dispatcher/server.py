@@ -27,7 +27,7 @@ from shoal.wire.admission import (
     TrustRoot,
     status_of,
 )
-from shoal.wire.cluster import REMOVED_CODE, FromManager, Hello, from_agent, pack
+from shoal.wire.cluster import REMOVED_CODE, STREAM, FromManager, Hello, close_reason, from_agent, pack
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +74,7 @@ class DispatcherServer:
         """Listen. Raises Conflict when the port is taken, in Docker's words."""
         app = web.Application(client_max_size=_REQUEST_LIMIT)
         app.router.add_get("/v1/session", self._session)
+        app.router.add_get(STREAM + "{id}", self._stream)
         app.router.add_get(ROOT, self._root)
         app.router.add_post(JOIN, self._join)
         app.router.add_post(RENEW, self._renew)
@@ -109,20 +110,29 @@ class DispatcherServer:
         except ShoalError as error:
             return _refusal(error)
 
-    async def _session(self, request: web.Request) -> web.WebSocketResponse:
+    def _node_id(self, request: web.Request) -> str:
         try:
-            node_id = self._identify(_tls(request)).node_id
+            return self._identify(_tls(request)).node_id
         except ShoalError as error:
             raise web.HTTPForbidden(text=str(error)) from error
+
+    async def _stream(self, request: web.Request) -> web.WebSocketResponse:
+        try:
+            return await self._dispatcher.streams.serve(self._node_id(request), request.match_info["id"], request)
+        except ShoalError as error:
+            raise web.HTTPForbidden(text=str(error)) from error
+
+    async def _session(self, request: web.Request) -> web.WebSocketResponse:
+        node_id = self._node_id(request)
         # Whoever is let go and goes on talking has a second to notice.
         socket = web.WebSocketResponse(max_msg_size=_MESSAGE_LIMIT, timeout=1.0, heartbeat=None, compress=False)
         await socket.prepare(request)
         try:
             await self._converse(node_id, socket)
         except Removed as error:
-            await socket.close(code=REMOVED_CODE, message=_reason(error))
+            await socket.close(code=REMOVED_CODE, message=close_reason(error))
         except ShoalError as error:
-            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(error))
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=close_reason(error))
         except (ConnectionError, msgspec.DecodeError, RecursionError) as error:
             _log.info("the session with node %s broke: %s", node_id, error)
             await socket.close(code=WSCloseCode.PROTOCOL_ERROR)
@@ -141,11 +151,6 @@ class DispatcherServer:
                 await self._dispatcher.receive(session, from_agent(message.data))
         finally:
             self._dispatcher.end(session)
-
-
-def _reason(error: ShoalError) -> bytes:
-    """A close frame has room for no more (RFC 6455, 5.5)."""
-    return str(error).encode()[:120]
 
 
 def _tls(request: web.Request) -> ssl.SSLObject:

@@ -1,0 +1,111 @@
+"""Lines of several sources as one stream, in the order of their times."""
+
+import asyncio
+import heapq
+import itertools
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from typing import Generic, Protocol, TypeVar
+
+
+class Timed(Protocol):
+    """What has a time, in any unit that all sources share."""
+
+    @property
+    def time(self) -> int: ...
+
+
+L = TypeVar("L", bound=Timed)
+
+
+class Source(Generic[L]):
+    """One of the sources; made by :meth:`Merge.source`."""
+
+    def __init__(self, merge: "Merge[L]", number: int) -> None:
+        self._merge = merge
+        self._number = number
+        self._taken = asyncio.Event()
+        self.lines: deque[L] = deque()
+        self.is_waited_for = True
+
+    async def give(self, lines: Sequence[L]) -> None:
+        """Hand in lines, in their order; returns when they have been taken."""
+        if not lines:
+            return
+        self.lines.extend(lines)
+        self._taken.clear()
+        self._merge.push(self)
+        await self._taken.wait()
+
+    def settle(self) -> None:
+        """There are no more lines at the moment: others need not wait for them any more."""
+        self.is_waited_for = False
+        self._merge.wake()
+
+    def end(self) -> None:
+        """It has no more to give."""
+        self._merge.drop(self)
+
+    def next(self) -> L:
+        """Take the next line."""
+        line = self.lines.popleft()
+        if self.lines:
+            self._merge.push(self)
+        else:
+            self._taken.set()
+        return line
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """When its turn is, of those that have lines."""
+        return self.lines[0].time, self._number
+
+
+class Merge(Generic[L]):
+    """Iterate over it, in one place. What lies in it is no more than what each source gave last."""
+
+    def __init__(self) -> None:
+        self._sources: set[Source[L]] = set()
+        self._numbers = itertools.count()
+        self._heap: list[tuple[tuple[int, int], Source[L]]] = []
+        self._wake = asyncio.Event()
+        self._finished = False
+
+    def source(self) -> Source[L]:
+        """One more source. It is waited for until it gives lines or settles, so that its lines find their places."""
+        made = Source(self, next(self._numbers))
+        self._sources.add(made)
+        return made
+
+    def drop(self, source: Source[L]) -> None:
+        """A source has no more to give, and all that it gave has been taken."""
+        self._sources.discard(source)
+        self.wake()
+
+    def finish(self) -> None:
+        """There are no more lines wanted, or none to come."""
+        self._finished = True
+        self.wake()
+
+    def push(self, source: Source[L]) -> None:
+        """A source has lines."""
+        heapq.heappush(self._heap, (source.key, source))
+        self.wake()
+
+    def wake(self) -> None:
+        """Something has changed."""
+        self._wake.set()
+
+    async def lines(self) -> AsyncGenerator[L, None]:
+        """The lines of all sources, the earliest first as far as they are there."""
+        behind: list[Source[L]] = []
+        while not self._finished:
+            if not behind and self._heap:
+                _, source = heapq.heappop(self._heap)
+                yield source.next()
+                if source.is_waited_for and not source.lines:
+                    behind.append(source)
+                continue
+            self._wake.clear()
+            await self._wake.wait()
+            behind = [s for s in self._sources if s.is_waited_for and not s.lines]

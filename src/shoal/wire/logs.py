@@ -1,0 +1,35 @@
+"""What a node sends into the stream of a log (:class:`shoal.wire.cluster.ReadLog`), as MessagePack."""
+
+from typing import Literal
+
+import msgspec
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """A :class:`~shoal.objects.results.LogLine`. Whose it is says the stream that it comes by."""
+
+    stream: Literal["stdout", "stderr"]
+    time: int
+    data: bytes
+
+
+class LogLines(msgspec.Struct, frozen=True):
+    """Lines in their order. The first message has none, and in ``now`` the node's time (ns since 1970) before it began
+    to read; a later one without any says that there are no more at the moment."""
+
+    now: int
+    lines: list[Line]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[LogLines] = msgspec.msgpack.Decoder(LogLines)
+
+
+def pack_lines(message: LogLines) -> bytes:
+    """One message as MessagePack."""
+    return _encoder.encode(message)
+
+
+def unpack_lines(data: bytes) -> LogLines:
+    """A node's message. Raises msgspec.DecodeError or msgspec.ValidationError."""
+    return _decoder.decode(data)
