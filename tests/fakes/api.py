@@ -101,6 +101,7 @@ class FakeSwarm:
         self.init_request: SwarmInit | None = None
         self.log: list[tuple[Literal["stdout", "stderr"], str]] = []
         self.log_query: LogQuery | None = None
+        self.log_error = ""
 
     def control(self) -> Controls:
         if self._controls is None:
@@ -161,6 +162,8 @@ class FakeSwarm:
         async def lines() -> AsyncIterator[SwarmLogLine]:
             for number, (stream, text) in enumerate(self.log):
                 yield _SwarmLine(_Line(stream, number, text.encode()), task)
+            if self.log_error:
+                raise Unavailable(self.log_error)
 
         return lines()
 

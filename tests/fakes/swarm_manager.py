@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from aiohttp import WSCloseCode, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from shoal.manager.found import FoundingRequest, found
 from shoal.pki import contexts, files
@@ -28,6 +28,20 @@ M = TypeVar("M", bound=FromAgent)
 
 
 @dataclass
+class FakeStream:
+    """A stream that a node has opened; it is read while ``reads`` is set, as it is at first."""
+
+    socket: web.WebSocketResponse
+    got: list[bytes] = field(default_factory=list)
+    code: int | None = None
+    reason: str = ""
+    reads: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.reads.set()
+
+
+@dataclass
 class FakeManager:
     """The other end of the sessions; ``heard`` is what came in the present one, ``all_heard`` in all of them."""
 
@@ -36,6 +50,7 @@ class FakeManager:
     heard: list[FromAgent] = field(default_factory=list)
     all_heard: list[FromAgent] = field(default_factory=list)
     sessions: int = 0
+    streams: dict[str, FakeStream] = field(default_factory=dict)
     welcomes: bool = True
     answers: bool = True
     revision: Revision = Revision()
@@ -57,6 +72,21 @@ class FakeManager:
                 await self.say(HeartbeatTaken())
             if (answer := self.on_message(told)) is not None:
                 await self.say(answer)
+        return socket
+
+    async def take_stream(self, request: web.Request) -> web.WebSocketResponse:
+        """A node opens a stream: what it sends while the test reads, and the code and reason that it ends with."""
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        stream = FakeStream(socket)
+        self.streams[request.match_info["id"]] = stream
+        while stream.code is None:
+            await stream.reads.wait()
+            message = await socket.receive()
+            if message.type is WSMsgType.BINARY:
+                stream.got.append(message.data)
+            else:
+                stream.code, stream.reason = message.data or 0, str(message.extra or "")
         return socket
 
     async def say(self, message: FromManager) -> None:
@@ -87,6 +117,7 @@ async def fake_manager(folder: Path) -> AsyncIterator[FakeManager]:
     manager = FakeManager(folder)
     app = web.Application()
     app.router.add_get("/v1/session", manager.serve)
+    app.router.add_get("/v1/stream/{id}", manager.take_stream)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -157,7 +157,8 @@ class SwarmBackend(Protocol):
 
     async def logs(self, target: Service | Task, query: LogQuery) -> AsyncIterator[SwarmLogLine]:
         """What a task, or every task of a service, has written, wherever it runs; with ``query.follow`` also what
-        they write from now on, and the service's later tasks. ``query.tail`` counts for each task."""
+        they write from now on, and the service's later tasks. ``query.tail`` counts for each task. Raises Unavailable
+        after the lines when there are some that nobody can get at."""
         ...
 
 

@@ -20,11 +20,27 @@ from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.engine import Engine
 from shoal.engine.facts import Facts
 from shoal.errors import Conflict, FailedPrecondition, Forbidden, InvalidArgument, ShoalError, Unavailable
+from shoal.manager.logs import TaskLog
+from shoal.manager.manager import Manager
+from shoal.objects.container import ContainerConfig, HostConfig
+from shoal.objects.ids import NodeId, TaskId
 from shoal.objects.network import NetworkSpec
+from shoal.objects.results import LogLine, LogQuery
 from shoal.objects.task import Task
 from shoal.wire.docker.swarm import SwarmInit, SwarmJoin, TokenRotation
+from shoal.wire.logs import Line
 
 FACTS = Facts("me", "x86_64", 2, 1 << 30, "6", "Debian", "12", ())
+
+
+class FakeStreams:
+    """Containers whose log is their id."""
+
+    async def logs(self, ref: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        async def lines() -> AsyncIterator[LogLine]:
+            yield Line("stdout", 1, ref.encode())
+
+        return lines()
 
 
 @dataclass
@@ -37,6 +53,7 @@ class EngineOfFakes:
         return getattr(self.light, name)
 
     facts = FACTS
+    streams = FakeStreams()
     node_images = health = None
 
     async def set_cluster(self, cluster: ClusterNetworks) -> None:
@@ -401,5 +418,36 @@ def test_a_node_that_is_removed_stops_what_it_ran(tmp_path: Path) -> None:
         await eventually(lambda: not other.engine.networks.cluster.networks)
         await other.swarm.leave(force=False)
         other.nothing_of_a_swarm()
+
+    with_two(tmp_path, work)
+
+
+async def _log(manager: Manager, node_id: str, task_id: str) -> list[bytes]:
+    task = Task(id=TaskId(task_id), node_id=NodeId(node_id))
+    log = TaskLog(task, LogQuery(), manager._dispatcher)
+    return [line.line.data async for batch in log.batches() for line in batch]
+
+
+def test_a_manager_reads_the_logs_of_a_nodes_own_tasks_and_of_nothing_else(tmp_path: Path) -> None:
+    async def work(manager: Node, other: Node) -> None:
+        await other.swarm.join(joining(manager))
+        assert manager.swarm.membership is not None and other.swarm.membership is not None
+        here, there = manager.swarm.membership.node_id, other.swarm.membership.node_id
+        made = {}
+        for at, task_id in ((manager, "t1"), (other, "t2")):
+            config = ContainerConfig(image="box")
+            found = await at.engine.containers.create_for_task(
+                task_id, task_id, config, HostConfig(network_mode="none"), {}, on_mesh=False
+            )
+            made[task_id] = found.id.encode()
+        plain = await other.engine.create("plain")
+        control = manager.swarm.control()
+        assert await _log(control, here, "t1") == [made["t1"]]
+        assert await _log(control, there, "t2") == [made["t2"]]
+        for foreign in ("t1", "", plain, "nothing"):
+            assert await _log(control, there, foreign) == []
+        await other.swarm.leave(force=False)
+        with pytest.raises(Unavailable, match=f"node {there} is not available"):
+            await _log(control, there, "t2")
 
     with_two(tmp_path, work)

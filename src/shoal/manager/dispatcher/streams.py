@@ -55,9 +55,11 @@ class NodeStream:
 
 
 class Streams:
-    """The streams of one manager: those that nodes were asked for, and those that they have opened."""
+    """The streams of one manager: those that nodes were asked for, and those that they have opened. A node is given
+    ``patience`` seconds to dial."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience: float = _DIAL) -> None:
+        self._patience = patience
         self._asked: dict[str, tuple[str, asyncio.Future[NodeStream]]] = {}
         self._open: dict[str, set[NodeStream]] = {}
 
@@ -68,7 +70,7 @@ class Streams:
         dialled: asyncio.Future[NodeStream] = asyncio.get_running_loop().create_future()
         self._asked[stream_id] = (node_id, dialled)
         try:
-            async with asyncio.timeout(_DIAL):
+            async with asyncio.timeout(self._patience):
                 await ask(stream_id)
                 return await dialled
         except BaseException as error:

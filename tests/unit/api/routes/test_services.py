@@ -218,6 +218,10 @@ def test_logs_say_which_task_a_line_is_from(tmp_path: Path) -> None:
             assert (daemon.swarm.log_query.tail, daemon.swarm.log_query.since) == (5, 1_500_000_000)
             async with client.get(f"/tasks/t1/logs?{query}") as answer:
                 assert await answer.read() == b"\x01\0\0\0\0\0\0\x04one\n\x02\0\0\0\0\0\0\x04two\n"
+            daemon.swarm.log, daemon.swarm.log_error = [("stdout", "one\n")], "node n2 is not available"
+            async with client.get(f"/tasks/t1/logs?{query}") as answer:
+                told = b"Error grabbing logs: node n2 is not available\n"
+                assert await answer.read() == b"\x01\0\0\0\0\0\0\x04one\n\x03\0\0\0\0\0\0" + bytes([len(told)]) + told
             async with client.get("/services/web/logs") as answer:
                 text400 = "Bad parameters: you must choose at least one stream"
                 assert (answer.status, await answer.json()) == (400, {"message": text400})
