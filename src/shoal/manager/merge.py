@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from typing import Generic, Protocol, TypeVar
 
+# After so many lines others have their turn.
+_TURN = 100
+
 
 class Timed(Protocol):
     """What has a time, in any unit that all sources share."""
@@ -99,10 +102,14 @@ class Merge(Generic[L]):
     async def lines(self) -> AsyncGenerator[L, None]:
         """The lines of all sources, the earliest first as far as they are there."""
         behind: list[Source[L]] = []
+        given = 0
         while not self._finished:
             if not behind and self._heap:
                 _, source = heapq.heappop(self._heap)
                 yield source.next()
+                given += 1
+                if given % _TURN == 0:
+                    await asyncio.sleep(0)
                 if source.is_waited_for and not source.lines:
                     behind.append(source)
                 continue

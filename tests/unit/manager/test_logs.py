@@ -211,11 +211,14 @@ def test_what_cannot_be_read_is_said_at_the_end_in_dockers_words() -> None:
     run(work)
 
 
-def test_a_node_that_talks_nonsense_spoils_its_own_part_only() -> None:
+@pytest.mark.parametrize(
+    "nonsense", [b"\xc1rubbish", pack_lines(LogLines(now=1, lines=[Line("stdout", 2**63, b"")])), b"\x81\xa3now\x01"]
+)
+def test_a_node_that_talks_nonsense_spoils_its_own_part_only(nonsense: bytes) -> None:
     async def work(rig: Rig) -> None:
         class Nonsense(FakeIncoming):
             async def messages(self) -> AsyncGenerator[bytes, None]:
-                yield b"\xc1rubbish"
+                yield nonsense
 
         await rig.task("t1", "n1", 1)
         await rig.task("t2", "n2", 2)

@@ -17,6 +17,8 @@ from shoal.wire.cluster import FAILED_CODE, STREAM_BEAT, STREAM_MESSAGE_LIMIT
 # How long a node may take to dial, in seconds; and to say anything at all while it has nothing to send.
 _DIAL = 5.0
 _SILENCE = STREAM_BEAT * 5
+# So many connections at once a node makes in time, even a small one.
+_AT_ONCE = 8
 
 
 class NodeStream:
@@ -60,12 +62,17 @@ class Streams:
 
     def __init__(self, *, patience: float = _DIAL) -> None:
         self._patience = patience
+        self._turns: dict[str, asyncio.Semaphore] = {}
         self._asked: dict[str, tuple[str, asyncio.Future[NodeStream]]] = {}
         self._open: dict[str, set[NodeStream]] = {}
 
     async def open(self, node_id: str, ask: Callable[[str], Awaitable[None]]) -> NodeStream:
         """Have the node open a stream: ``ask`` tells it the id. The caller closes it. Raises Unavailable when the node
         does not dial in time."""
+        async with self._turns.setdefault(node_id, asyncio.Semaphore(_AT_ONCE)):
+            return await self._dialled(node_id, ask)
+
+    async def _dialled(self, node_id: str, ask: Callable[[str], Awaitable[None]]) -> NodeStream:
         stream_id = swarm_id()
         dialled: asyncio.Future[NodeStream] = asyncio.get_running_loop().create_future()
         self._asked[stream_id] = (node_id, dialled)
@@ -107,6 +114,7 @@ class Streams:
 
     def end(self, node_id: str) -> None:
         """The node's session is over, and with it all that it was asked for."""
+        self._turns.pop(node_id, None)
         for stream in self._open.pop(node_id, set()):
             stream.close()
         for asked_of, dialled in self._asked.values():

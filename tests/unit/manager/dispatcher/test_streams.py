@@ -195,6 +195,20 @@ def test_a_message_that_is_too_long_ends_the_stream() -> None:
     run(work)
 
 
+def test_many_streams_of_a_node_are_asked_for_by_and_by() -> None:
+    async def work(made: Bench) -> None:
+        opening = [spawn(made.streams.open("n1", made.ask), name="open") for _ in range(30)]
+        await eventually(lambda: len(made.asked) == 8)
+        for _ in range(30):
+            await eventually(lambda: bool(made.asked))
+            assert len(made.asked) <= 8
+            await made.dial("n1", made.asked.pop())
+        for stream in await asyncio.gather(*opening):
+            stream.close()
+
+    run(work)
+
+
 async def _outcome(work: Awaitable[object]) -> Exception | None:
     try:
         await work
