@@ -172,7 +172,7 @@ class Logs:
                         await source.give(lines)
             except ShoalError as error:
                 missing[str(error)] = None
-            source.end()
+            source.settle()
 
         logs = [TaskLog(task, query, self._nodes) for task in tasks if _has_begun(task)]
         pumps = [spawn(pump(log, merge.source()), name=f"log of {log.task.id}") for log in logs]
@@ -193,8 +193,10 @@ class Logs:
                     del pumps[key]
             for task in tasks:
                 if task.id not in pumps and _has_begun(task):
-                    log = TaskLog(task, asked, self._nodes)
-                    pumps[task.id] = spawn(self._keep_reading(log, merge.source()), name=f"log of {task.id}")
+                    log, source = TaskLog(task, asked, self._nodes), merge.source()
+                    if asked is not query:  # a task that comes holds up nobody who is there
+                        source.settle()
+                    pumps[task.id] = spawn(self._keep_reading(log, source), name=f"log of {task.id}")
 
         try:
             with self._store.watch() as events:
@@ -230,10 +232,9 @@ class Logs:
                 told = str(error)
                 # The node may be back; what it cannot do now, it cannot do later.
                 has_ended = task is None or isinstance(error, FailedPrecondition)
-            if has_ended:
-                source.end()
-                return
             source.settle()
+            if has_ended:
+                return
             await self._clock.sleep(_AGAIN)
 
 

@@ -43,11 +43,7 @@ class Source(Generic[L]):
     def settle(self) -> None:
         """There are no more lines at the moment: others need not wait for them any more."""
         self.is_waited_for = False
-        self._merge.wake()
-
-    def end(self) -> None:
-        """It has no more to give."""
-        self._merge.drop(self)
+        self._merge.release(self)
 
     def next(self) -> L:
         """Take the next line."""
@@ -56,6 +52,8 @@ class Source(Generic[L]):
             self._merge.push(self)
         else:
             self._taken.set()
+            if self.is_waited_for:
+                self._merge.expect(self)
         return line
 
     @property
@@ -68,7 +66,8 @@ class Merge(Generic[L]):
     """Iterate over it, in one place. What lies in it is no more than what each source gave last."""
 
     def __init__(self) -> None:
-        self._sources: set[Source[L]] = set()
+        # Those without lines that others wait for.
+        self._behind: set[Source[L]] = set()
         self._numbers = itertools.count()
         self._heap: list[tuple[tuple[int, int], Source[L]]] = []
         self._wake = asyncio.Event()
@@ -77,42 +76,38 @@ class Merge(Generic[L]):
     def source(self) -> Source[L]:
         """One more source. It is waited for until it gives lines or settles, so that its lines find their places."""
         made = Source(self, next(self._numbers))
-        self._sources.add(made)
+        self._behind.add(made)
         return made
-
-    def drop(self, source: Source[L]) -> None:
-        """A source has no more to give, and all that it gave has been taken."""
-        self._sources.discard(source)
-        self.wake()
 
     def finish(self) -> None:
         """There are no more lines wanted, or none to come."""
         self._finished = True
-        self.wake()
+        self._wake.set()
 
     def push(self, source: Source[L]) -> None:
         """A source has lines."""
         heapq.heappush(self._heap, (source.key, source))
-        self.wake()
+        self.release(source)
 
-    def wake(self) -> None:
-        """Something has changed."""
+    def expect(self, source: Source[L]) -> None:
+        """A source has given all its lines and has more to give."""
+        self._behind.add(source)
+
+    def release(self, source: Source[L]) -> None:
+        """A source need not be waited for: it has lines, or none at the moment."""
+        self._behind.discard(source)
         self._wake.set()
 
     async def lines(self) -> AsyncGenerator[L, None]:
         """The lines of all sources, the earliest first as far as they are there."""
-        behind: list[Source[L]] = []
         given = 0
         while not self._finished:
-            if not behind and self._heap:
-                _, source = heapq.heappop(self._heap)
-                yield source.next()
-                given += 1
-                if given % _TURN == 0:
-                    await asyncio.sleep(0)
-                if source.is_waited_for and not source.lines:
-                    behind.append(source)
+            if self._behind or not self._heap:
+                self._wake.clear()
+                await self._wake.wait()
                 continue
-            self._wake.clear()
-            await self._wake.wait()
-            behind = [s for s in self._sources if s.is_waited_for and not s.lines]
+            _, source = heapq.heappop(self._heap)
+            yield source.next()
+            given += 1
+            if given % _TURN == 0:
+                await asyncio.sleep(0)

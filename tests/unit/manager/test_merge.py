@@ -24,25 +24,30 @@ def ticks(*times: int) -> list[Tick]:
     return [Tick(time) for time in times]
 
 
-@given(st.lists(st.lists(st.lists(st.integers(0, 50), max_size=4), max_size=4), max_size=5))
-def test_all_of_it_in_order(batches: list[list[list[int]]]) -> None:
+@given(st.lists(st.lists(st.integers(0, 50), max_size=12), max_size=5), st.integers(0, 4))
+def test_all_of_it_in_order(times_of: list[list[int]], turns: int) -> None:
     async def work() -> None:
         merge: Merge[Tick] = Merge()
-        sources = [sorted(time for batch in batches_of for time in batch) for batches_of in batches]
+        sources = [sorted(times) for times in times_of]
 
         async def feed(times: list[int], size: int) -> None:
             source = merge.source()
             for start in range(0, len(times), size):
                 await asyncio.sleep(0)
                 await source.give(ticks(*times[start : start + size]))
-            source.end()
+            source.settle()
 
         async def all_of_them() -> None:
             await asyncio.gather(*(feed(times, 1 + number) for number, times in enumerate(sources)))
             merge.finish()
 
         feeding = spawn(all_of_them(), name="feed")
-        found = [tick.time async for tick in merge.lines()]
+        found = []
+        async for tick in merge.lines():
+            found.append(tick.time)
+            # Meanwhile the sources go on.
+            for _ in range(turns):
+                await asyncio.sleep(0)
         assert found == sorted(time for times in sources for time in times)
         await feeding
 
