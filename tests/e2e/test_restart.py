@@ -3,83 +3,29 @@
 import re
 import subprocess
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from tests.e2e.harness import Machine, eventually
 from tests.e2e.load import load
+from tests.faults.restarts import (
+    DEATHS,
+    lives,
+    make_busy,
+    tasks,
+    vips,
+)
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e]
-
-
-def lives(machine: Machine) -> dict[str, Any]:
-    """What tells the running containers from others in their place: process, start, restarts, addresses."""
-    ids = machine.docker("ps", "-q", "--no-trunc").lines
-    return {
-        found["Name"]: (
-            found["State"]["Pid"],
-            found["State"]["StartedAt"],
-            found["RestartCount"],
-            {name: network["IPAddress"] for name, network in found["NetworkSettings"]["Networks"].items()},
-        )
-        for found in machine.docker("inspect", *ids).json()
-    }
-
-
-def tasks(machine: Machine, service: str) -> list[str]:
-    """All that the service ever had, by slot: id, wanted state, observed state, error."""
-    form = "{{.Name}} {{.ID}} {{.DesiredState}} {{.CurrentState}} {{.Error}}"
-    lines = machine.docker("service", "ps", "--no-trunc", "--format", form, service).lines
-    return sorted(re.sub(r" (less than|about|\d+) .*ago", "", line) for line in lines)
-
-
-def vips(machine: Machine, service: str) -> list[str]:
-    found = machine.inspect(service)["Endpoint"]["VirtualIPs"]
-    return [vip["Addr"].partition("/")[0] for vip in found]
 
 
 @pytest.fixture
 def busy(swarm: Machine) -> Machine:
     """Two tasks behind the mesh and a VIP, one that asks them, and a plain container with a port."""
-    swarm.docker("network", "create", "-d", "overlay", "--attachable", "over")
-    web = ("--name", "web", "--network", "over", "--replicas", "2", "--publish", "80:80", "nginx")
-    swarm.docker("service", "create", "-q", "-d", *web)
-    swarm.docker("service", "create", "-q", "-d", "--name", "asker", "--network", "over", "busybox", "sleep", "9999")
-    swarm.docker("run", "-d", "--name", "plain", "-p", "8080:80", "nginx")
-    swarm.running("web", "2/2")
-    swarm.running("asker", "1/1")
+    make_busy(swarm)
     return swarm
 
 
-def kill_shoald(machine: Machine) -> None:
-    machine.shoald.kill()
-    machine.run("sleep", "0.5")
-    machine.shoald.start()
-
-
-def stop_shoald(machine: Machine) -> None:
-    assert machine.shoald.stop() == 0
-    machine.run("sleep", "0.5")
-    machine.shoald.start()
-
-
-def kill_neighbour(machine: Machine, pid_file: str) -> None:
-    """Kill one of the processes that shoald looks after; returns when there is another."""
-    file = machine.shoald.folder / "run" / pid_file
-    pid = file.read_text().strip()
-    assert machine.run("kill", "-9", pid).status == 0
-    eventually(lambda: file.read_text().strip() not in ("", pid), seconds=30)
-
-
-def kill_containerd(machine: Machine) -> None:
-    kill_neighbour(machine, "containerd/containerd.pid")
-
-
-def kill_keeper(machine: Machine) -> None:
-    kill_neighbour(machine, "keeper.pid")
-
-
-@pytest.mark.parametrize("die", [kill_shoald, stop_shoald, kill_containerd, kill_keeper])
+@pytest.mark.parametrize("die", DEATHS)
 def test_nothing_is_touched_and_no_request_lost(busy: Machine, die: Callable[[Machine], None]) -> None:
     before, web = lives(busy), tasks(busy, "web")
     assert len(before) == 4

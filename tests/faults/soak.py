@@ -19,6 +19,7 @@ from tests.faults import rounds
 from tests.faults.cycles import Broken, crashes, killings
 from tests.faults.drift import drift
 from tests.faults.pairs import pairs
+from tests.faults.restarts import restarts
 from tools.box import BoxError
 from tools.engine import EngineError
 
@@ -57,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="soak", description="Run for long, and look at what does not hold.")
     parser.add_argument("--rounds", type=int, default=500, help="rounds of a service's life (default 500)")
     parser.add_argument("--crashes", type=int, default=200, help="deaths of shoald (default 200)")
+    parser.add_argument("--requests", type=int, default=10_000, help="of each target in restarts (default 10000)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="where it dies, and which pairs")
     parser.add_argument("property", nargs="*", help="what to run (default all)")
     options = parser.parse_args(arguments)
@@ -65,6 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         "pairs": partial(pairs, seed=options.seed, seconds=2.0),
         "crash": partial(in_box, partial(crashes, rounds=options.crashes, seed=options.seed)),
         "killings": partial(in_box, partial(killings, lives=options.crashes // 5, seed=options.seed)),
+        "restarts": partial(in_box, partial(restarts, requests=options.requests)),
         "rounds": partial(in_box, partial(rounds.run, rounds=options.rounds)),
     }
     if unknown := set(options.property) - set(properties):
