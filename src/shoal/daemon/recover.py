@@ -4,6 +4,7 @@ Runs before anything else does, and touches only what a start would refuse. docs
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from shoal.objects.meta import Version
 from shoal.objects.node import Node
 from shoal.objects.volume import Volume
 from shoal.pki import files
-from shoal.pki.identity import identity
+from shoal.pki.identity import WORKER, identity
 from shoal.store.backend import Change
 from shoal.store.backends.sqlite import STATE, rows_of
 from shoal.store.store import read_object
@@ -166,6 +167,9 @@ def _recover_swarm(root: Path, stamp: str, now: datetime) -> Iterator[str]:
     folder = root / "swarm"
     if not any((folder / name).exists() for name in (DATABASE, CERTIFICATES, FILE)):
         return
+    if _is_worker(folder):
+        yield from _recover_worker(folder, stamp)
+        return
     path, what = folder / DATABASE, STATE
     lost = "" if path.exists() else f"{what} in {path} is missing"
     found, why = (salvage.Salvaged(), lost) if lost else _read(path, what, root)
@@ -193,6 +197,31 @@ def _recover_swarm(root: Path, stamp: str, now: datetime) -> Iterator[str]:
         yield from (f"  dropped: {name}" for name in found.dropped + unreadable)
     yield from told
     yield from _recover_certificates(folder, member, cluster, objects, stamp, now)
+
+
+def _is_worker(folder: Path) -> bool:
+    """Whether this node is a worker, as far as its files tell."""
+    if (folder / DATABASE).exists():
+        return False
+    with suppress(ShoalError):
+        member = membership.read(folder)
+        return member is not None and not member.is_manager
+    with suppress(ShoalError):
+        return identity(files.load(folder / CERTIFICATES).certificate).role == WORKER
+    return False
+
+
+def _recover_worker(folder: Path, stamp: str) -> Iterator[str]:
+    """A worker's files are its manager's word, which nobody here can give again."""
+    try:
+        member = membership.read(folder)
+        assert member is not None
+        membership.check_certificates(member, folder)
+    except Damaged as error:
+        aside = salvage.move_aside(folder, stamp)
+        yield str(error)
+        yield f"  only a manager can give a worker its place: all of it is now {aside}, and this node is in no swarm;"
+        yield "  its tasks go at the next start. Join again (docker swarm join), and remove the old node on a manager"
 
 
 def _of(obj: Stored, number: int) -> Stored:

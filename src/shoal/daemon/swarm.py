@@ -157,7 +157,7 @@ class Swarm:
 
     def _fail(self, error: ShoalError) -> None:
         if str(error) != str(self._failure):
-            _log.error("the manager does not run, and the node goes on without it: %s", membership.describe(error))
+            _log.error("no manager here or elsewhere, and the node goes on without one: %s", membership.describe(error))
         self._failure = error
 
     async def _try_again(self, member: Membership) -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.unit.daemon.test_swarm import Node, run
+from tests.fakes.keeper import FakeKeeper
+from tests.fakes.light_engine import eventually
+from tests.fakes.runtime import FakeRuntime
+from tests.unit.daemon.test_swarm import Node, free_port, joining, node, run
 
 from shoal.daemon import membership
 from shoal.daemon.recover import check_presence, recover
@@ -141,6 +144,40 @@ def test_membership(tmp_path: Path, harm: Callable[[Path], object]) -> None:
         assert "made anew for node" in "\n".join(recovered(tmp_path))
 
     run(tmp_path, first, again, between=between)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("membership.json", "cannot be trusted"), ("certificates/swarm-node.crt", "cannot be trusted"), ("", "")],
+)
+def test_a_worker_that_is_whole_is_left_alone_and_a_spoilt_one_may_join_again(
+    tmp_path: Path, name: str, told: str
+) -> None:
+    async def main() -> None:
+        port, runtime, keeper = free_port(), FakeRuntime(), FakeKeeper()
+        worker = tmp_path / "worker"
+        async with node(tmp_path / "manager", port, FakeRuntime(), FakeKeeper()) as manager:
+            await manager.swarm.init(manager.request())
+            async with node(worker, port, runtime, keeper, "127.0.0.2") as made:
+                await made.swarm.join(joining(manager))
+            if name:
+                spoil(worker / "swarm" / name)
+            lines = recovered(worker)
+            if not told:
+                assert lines == [f"all state below {worker} can be trusted: nothing was changed"]
+            else:
+                assert told in lines[0] and "Join again" in lines[-1]
+            async with node(worker, port, runtime, keeper, "127.0.0.2") as made:
+                assert (made.swarm.membership is None) == bool(told)
+                if told:
+                    await eventually(lambda: made.swarm.info().local_node_state == "inactive")
+                    down = joining(manager, advertise_addr="127.0.0.3")
+                    await made.swarm.join(down)
+                await eventually(lambda: made.swarm.info().local_node_state == "active")
+                await made.swarm.leave(force=False)
+            await manager.swarm.leave(force=True)
+
+    asyncio.run(asyncio.wait_for(main(), 30))
 
 
 @pytest.mark.parametrize("harm", ["spoil", "unlink", "unlink all"])
