@@ -23,22 +23,21 @@ from shoal.agent.worker import Worker
 from shoal.aio.clock import Clock, SteadyClock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container import cgroups
-from shoal.daemon import addresses, membership
+from shoal.daemon import addresses, membership, restoring
 from shoal.daemon.addresses import Addresses
 from shoal.daemon.backup import Backup
+from shoal.daemon.description import describe
 from shoal.daemon.membership import Membership
 from shoal.daemon.renewal import Renewal
 from shoal.daemon.swarm_events import report
-from shoal.durable import salvage
-from shoal.durable.objectfile import ObjectFile, Row, read_mark
 from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
 from shoal.errors import Conflict, Damaged, Forbidden, InvalidArgument, NotFound, ShoalError, Unavailable
 from shoal.kernel import netns
 from shoal.kernel.echo import EchoSocket
 from shoal.kernel.routes import host_routes, mtu_of
-from shoal.manager.cluster import in_a_new_epoch, the_cluster
-from shoal.manager.found import FoundingRequest, first_node, found, issue
+from shoal.manager.cluster import the_cluster
+from shoal.manager.found import FoundingRequest, found, issue
 from shoal.manager.logs import TaskLine
 from shoal.manager.manager import Manager
 from shoal.network.node import INGRESS_NETNS
@@ -47,24 +46,17 @@ from shoal.objects.cluster import ClusterSpec
 from shoal.objects.container import Container
 from shoal.objects.ids import NodeId
 from shoal.objects.network import Network
-from shoal.objects.node import (
-    EngineDescription,
-    EnginePlugin,
-    NodeDescription,
-    NodeResources,
-    Platform,
-)
+from shoal.objects.node import NodeDescription
 from shoal.objects.results import LogLine, LogQuery
 from shoal.objects.service import Service
 from shoal.objects.task import Task, TaskStatus
 from shoal.pki import contexts, files
 from shoal.pki.files import NodeFiles
-from shoal.pki.identity import MANAGER_NAME, tls_info
-from shoal.store.backends.sqlite import STATE, SQLiteBackend, rows_of
+from shoal.pki.identity import MANAGER_NAME
+from shoal.store.backends.sqlite import SQLiteBackend
 from shoal.store.store import Store
 from shoal.store.tables import Stored
 from shoal.store.tx import Tx
-from shoal.version import VERSION
 from shoal.wire.admission import JoinRequest
 from shoal.wire.cluster import Assignments, ReadLog
 from shoal.wire.docker.swarm import RemoteManager, SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
@@ -227,24 +219,11 @@ class Swarm:
         if old is not None:
             await self._end()
         try:
-            await asyncio.to_thread(self._write_restored, member, backup)
+            await asyncio.to_thread(restoring.make, self._folder, member, backup, self._clock.now())
             await self._begin(member)
         except BaseException:
             await self._end()
             raise
-
-    def _write_restored(self, member: Membership, backup: Backup) -> None:
-        folder = membership.making(self._folder)
-        files.save(folder / membership.CERTIFICATES, issue(backup.cluster, backup.node.id, self._clock.now()))
-        there = first_node(backup.node.id, member.advertise)
-        node = msgspec.structs.replace(backup.node, manager_status=there.manager_status, status=there.status)
-        objects = [node if obj is backup.node else obj for obj in in_a_new_epoch(backup.objects, self._clock.now())]
-        file = ObjectFile.open(folder / membership.DATABASE, what=STATE, root=self._data_root)
-        try:
-            file.commit([Row(*row) for row in rows_of(objects)], backup.manifest.revision)
-        finally:
-            file.close()
-        membership.write(folder, member)
 
     async def _restore_in_place(self, member: Membership, backup: Backup) -> None:
         """The swarm as it was, on the node where it was: the containers of its tasks need not know."""
@@ -253,28 +232,13 @@ class Swarm:
             await self.manager.stop()
         self.manager = self._line = None
         try:
-            await asyncio.to_thread(self._replace_state, backup)
+            await asyncio.to_thread(restoring.replace, self._folder, backup, self._clock.now())
             await self._run_manager(member)
         except ShoalError as error:
             self._fail(error)
             raise
         finally:
             await self._run_agent(member)
-
-    def _replace_state(self, backup: Backup) -> None:
-        database, now = self._folder / membership.DATABASE, self._clock.now()
-        # Versions go up, also for those who have seen what came after the backup.
-        number = max(read_mark(database), backup.manifest.revision) + 1
-        database.touch(mode=0o600)
-        salvage.replace(
-            database,
-            rows_of(in_a_new_epoch(backup.objects, now)),
-            number,
-            what=STATE,
-            root=self._data_root,
-            stamp=salvage.stamp(now),
-        )
-        files.save(self._certificates, issue(backup.cluster, backup.node.id, now))
 
     async def _begin(self, member: Membership) -> None:
         """Be what has been made ready beside the folder."""
@@ -649,26 +613,7 @@ class Swarm:
 
     def describe(self) -> NodeDescription:
         """This machine, for the swarm."""
-        facts = self._engine.facts
-        root = files.load(self._certificates)
-        return NodeDescription(
-            hostname=facts.hostname,
-            platform=Platform(architecture=facts.machine, os="linux"),
-            resources=NodeResources(nano_cpus=facts.cpus * 1_000_000_000, memory_bytes=facts.memory),
-            engine=EngineDescription(
-                engine_version=VERSION,
-                labels=dict(facts.labels) or None,
-                plugins=[
-                    EnginePlugin(type="Log", name="json-file"),
-                    EnginePlugin(type="Network", name="bridge"),
-                    EnginePlugin(type="Network", name="host"),
-                    EnginePlugin(type="Network", name="null"),
-                    EnginePlugin(type="Network", name="overlay"),
-                    EnginePlugin(type="Volume", name="local"),
-                ],
-            ),
-            tls_info=tls_info(root.root, root.certificate),
-        )
+        return describe(self._engine.facts, files.load(self._certificates))
 
 
 def _create_all(tx: Tx, objects: Iterable[Stored]) -> None:
