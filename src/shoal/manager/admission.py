@@ -9,7 +9,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
-from shoal.errors import Conflict, Forbidden, InvalidArgument, Unimplemented
+from shoal.errors import Conflict, Forbidden, InvalidArgument, Unavailable
 from shoal.manager.cluster import cert_validity, the_cluster, trust_root
 from shoal.objects.base import parse_time, timestamp
 from shoal.objects.cluster import Cluster
@@ -52,7 +52,7 @@ class Admission:
             cluster = the_cluster(tx)
             role = _role(cluster, asked.token)
             if role == MANAGER:
-                raise Unimplemented("a second manager is not supported yet: join as a worker")
+                raise Unavailable("a second manager is not supported yet: join as a worker")
             if asked.availability not in ("active", "pause", "drain"):
                 raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
             _check_address(tx, asked)

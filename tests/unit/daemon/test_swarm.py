@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 from tests.fakes.keeper import FakeKeeper
 from tests.fakes.light_engine import LightEngine, eventually, light_engine
 from tests.fakes.runtime import FakeRuntime
@@ -19,7 +20,15 @@ from shoal.daemon.swarm import Swarm
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.engine import Engine
 from shoal.engine.facts import Facts
-from shoal.errors import Conflict, FailedPrecondition, Forbidden, InvalidArgument, ShoalError, Unavailable
+from shoal.errors import (
+    Conflict,
+    FailedPrecondition,
+    Forbidden,
+    InvalidArgument,
+    ShoalError,
+    Unavailable,
+    Unimplemented,
+)
 from shoal.manager.logs import TaskLog
 from shoal.manager.manager import Manager
 from shoal.objects.container import ContainerConfig, HostConfig
@@ -367,10 +376,14 @@ def test_a_worker_joins_and_leaves(tmp_path: Path) -> None:
         ({"remote_addrs": []}, InvalidArgument, "at least 1 RemoteAddr"),
         ({"availability": "lazy"}, InvalidArgument, 'invalid Availability: "lazy"'),
         ({"advertise_addr": "127.0.0.1"}, Conflict, "give each machine an address of its own"),
+        ({"join_token": "manager"}, Unavailable, "a second manager is not supported yet"),
     ],
 )
 def test_joins_that_cannot_be(tmp_path: Path, changes: dict[str, Any], kind: type[ShoalError], words: str) -> None:
     async def work(manager: Node, other: Node) -> None:
+        if changes.get("join_token") == "manager":
+            tokens = manager.swarm.control().cluster.get().join_tokens
+            changes.update(join_token=tokens.manager)
         with pytest.raises(kind) as caught:
             await other.swarm.join(joining(manager, **changes))
         assert words in str(caught.value)
@@ -449,5 +462,18 @@ def test_a_manager_reads_the_logs_of_a_nodes_own_tasks_and_of_nothing_else(tmp_p
         await other.swarm.leave(force=False)
         with pytest.raises(Unavailable, match=f"node {there} is not available"):
             await _log(control, there, "t2")
+
+    with_two(tmp_path, work)
+
+
+def test_a_worker_cannot_be_promoted_yet_and_is_told_so(tmp_path: Path) -> None:
+    async def work(manager: Node, other: Node) -> None:
+        await other.swarm.join(joining(manager))
+        assert other.swarm.membership is not None
+        nodes = manager.swarm.control().nodes
+        worker = nodes.get(other.swarm.membership.node_id)
+        with pytest.raises(Unimplemented, match="a second manager is not supported yet"):
+            await nodes.update(worker.id, replace(worker.spec, role="manager"), worker.version.index)
+        assert nodes.get(worker.id).spec.role == "worker"
 
     with_two(tmp_path, work)

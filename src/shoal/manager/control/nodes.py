@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from shoal.aio.clock import Clock
 from shoal.errors import FailedPrecondition, InvalidArgument
 from shoal.manager.admission import note_removal
-from shoal.manager.control.refusals import in_use, out_of_sequence
+from shoal.manager.control.refusals import in_use, out_of_sequence, unimplemented
 from shoal.manager.control.resolve import resolve
 from shoal.objects.node import Node, NodeSpec
 from shoal.store.store import Store
@@ -39,6 +39,8 @@ class NodeControl:
             node = resolve(tx, Node, self._self_id if text == "self" else text)
             if node.version.index != version:
                 raise out_of_sequence()
+            if node.spec.role == "worker" and spec.role == "manager":
+                raise unimplemented("a second manager is not supported yet: the node stays a worker")
             if node.spec.role == "manager" and spec.role == "worker":
                 managers = [n for n in tx.all(Node) if n.spec.role == "manager"]
                 if len(managers) == 1:
