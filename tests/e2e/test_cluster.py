@@ -65,10 +65,14 @@ def test_ports_in_host_mode_are_those_of_the_tasks_node(cluster: Cluster) -> Non
 
 def test_names_and_addresses_lead_from_any_node_to_any_other(cluster: Cluster) -> None:
     cluster.docker("network", "create", "-d", "overlay", "--attachable", "net")
-    cluster.web("--network", "net", replicas=3)
-    assert sorted(cluster.tasks("web").values()) == cluster.hosts
     # A worker that has no task on the network, nor ever had, gets a plain container onto it all the same.
     cluster.docker("run", "-d", "--name", "plain", "--network", "net", "busybox", "sleep", "1000", host="node2")
+    cluster.docker("run", "-d", "--name", "late", "busybox", "sleep", "1000", host="node3")
+    cluster.docker("network", "connect", "net", "late", host="node3")
+    assert " 0% packet loss" in cluster.docker("exec", "late", "ping", "-c1", "-W2", "plain", host="node3").out
+    cluster.docker("rm", "-f", "late", host="node3")
+    cluster.web("--network", "net", replicas=3)
+    assert sorted(cluster.tasks("web").values()) == cluster.hosts
     ask = ("run", "--rm", "--network", "net", "busybox")
     for host in ("node1", "node3"):
         shown = cluster.docker(*ask, "nslookup", "tasks.web", host=host).out

@@ -122,6 +122,11 @@ class Worker:
         cluster = self._resources.get("cluster")
         return cluster.managers if isinstance(cluster, ClusterResource) else {}
 
+    def attachable(self) -> dict[str, str]:
+        """The names, by id, of the networks that plain containers may join, wherever they are by now."""
+        cluster = self._resources.get("cluster")
+        return cluster.attachable if isinstance(cluster, ClusterResource) else {}
+
     def peers(self) -> dict[str, str]:
         """The addresses of the other nodes' ingress sandboxes, by node."""
         return {

@@ -241,6 +241,10 @@ class SwarmNetworks(Protocol):
         """All of them on a manager, those that are here on a worker."""
         ...
 
+    def attachable(self, ref: str) -> tuple[str, str] | None:
+        """The id and the name of one that plain containers may join, though it is not on this node yet."""
+        ...
+
 
 class Names:
     """Networks by what users call them: the node's own before the swarm's."""
@@ -259,5 +263,7 @@ class Names:
             for network in known:
                 if text in (network.id, network.name):
                     return network.id, network.name
+            if self.swarm and (elsewhere := self.swarm.attachable(text)) is not None:
+                return elsewhere
             raise
         return found.id, found.name

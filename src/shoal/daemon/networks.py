@@ -121,7 +121,12 @@ class Networks:
         await self._attachments.disconnect(network_id, name, container, force=force)
 
     def _attachable(self, ref: str) -> tuple[str, str]:
-        local, network = self._find(ref)
+        try:
+            local, network = self._find(ref)
+        except NotFound:
+            if (elsewhere := self._swarm.attachable(ref)) is not None:
+                return elsewhere
+            raise
         if local is not None:
             return local.id, local.name
         assert network is not None

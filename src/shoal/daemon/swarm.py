@@ -542,6 +542,11 @@ class Swarm:
             return self.manager.networks.list()
         return list(self._engine.networks.cluster.networks.values())
 
+    def attachable(self, ref: str) -> tuple[str, str] | None:
+        """The id and the name of a network that plain containers may join, though it is not on this node yet."""
+        known = self._worker.attachable() if self._worker is not None else {}
+        return next(((key, name) for key, name in known.items() if ref in (key, name)), None)
+
     def info(self) -> SwarmInfo:
         """Where this node stands (``/info``)."""
         member = self.membership

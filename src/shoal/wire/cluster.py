@@ -126,12 +126,14 @@ class ConfigResource(Message, frozen=True, tag="config"):
 
 
 class ClusterResource(Message, frozen=True, tag="cluster"):
-    """What nodes need to know of it; ``heartbeat_period`` in nanoseconds, ``managers`` as ``address:port`` by node."""
+    """What nodes need to know of it; ``heartbeat_period`` in nanoseconds, ``managers`` as ``address:port`` by node,
+    ``attachable`` the names, by id, of the networks that plain containers may join."""
 
     cluster_id: str
     data_path_port: int
     heartbeat_period: int
     managers: dict[str, str] = msgspec.field(default_factory=dict)
+    attachable: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def key(self) -> str:

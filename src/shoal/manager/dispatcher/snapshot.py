@@ -91,6 +91,7 @@ def _cluster(view: View) -> ClusterResource:
         cluster_id=cluster.id,
         data_path_port=cluster.data_path_port,
         heartbeat_period=cluster.spec.dispatcher.heartbeat_period or HEARTBEAT_NANOSECONDS,
+        attachable={n.id: n.name for n in view.all(Network) if n.spec.attachable},
         managers={n.id: n.manager_status.addr for n in view.all(Node) if n.manager_status and n.manager_status.addr},
     )
 

@@ -336,7 +336,14 @@ def test_nodes() -> None:
         await refused(
             swarm, InvalidArgument, RPC + "Unknown desc = update out of sequence", update("n1", spec, version - 1)
         )
-        await update("n1", replace(spec, role="manager"), version)
+        await refused(
+            swarm,
+            Unimplemented,
+            RPC + "Unimplemented desc = a second manager is not supported yet: the node stays a worker",
+            update("n2", replace(spec, role="manager"), swarm.nodes.get("n2").version.index),
+        )
+        manager = replace(node, spec=replace(spec, role="manager"))
+        await swarm.store.update(lambda tx: tx.update(manager))
         version = swarm.nodes.get("n1").version.index
         await refused(
             swarm,
