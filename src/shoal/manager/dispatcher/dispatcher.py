@@ -408,10 +408,12 @@ class Dispatcher:
                     session.heard += late
             before = now
             await self._release()
-            for session in [s for s in self._sessions.values() if s.heard < now - period]:
-                await session.close()
+            silent = [s for s in self._sessions.values() if s.heard < now - period]
+            for session in silent:
                 self.end(session)
                 await self._down(session.node_id, "heartbeat failure")
+            # Only then, and all at once: a farewell to who does not hear it takes its time.
+            await asyncio.gather(*(session.close() for session in silent))
             ready = {node.id for node in self._store.view.all(Node) if node.is_ready}
             absent = {node_id: absent.get(node_id, now) for node_id in ready - self._sessions.keys()}
             for node_id in [node_id for node_id, since in absent.items() if since < now - period * _GRACE]:
