@@ -46,7 +46,9 @@ FIGURES = (
     Figure("paths", slack=8),
     Figure("node.db", "KB", part=0.1, slack=64),
     Figure("state.db", "KB", part=0.1, slack=64),
-    Figure("meta.db", "KB", part=0.1, slack=64),
+    # containerd's (bbolt) is twice as large once its pages lie too scattered, and then no more for long; what is in it
+    # is counted above, and must be equal.
+    Figure("meta.db", "KB", part=1.0, slack=64),
     Figure("logs", "KB", slack=(8 << 20) / 1000),
 )
 _EXACT = [figure.name for figure in FIGURES if figure.is_exact]
