@@ -28,6 +28,8 @@ from shoal.wire.keeper import TASK_TTL, VIP_TTL, NetworkRecords, Pointer, Record
 
 # What VXLAN over IPv4 adds to each frame, in bytes (RFC 7348).
 VXLAN_OVERHEAD = 50
+# What every link that carries IPv4 takes (RFC 791).
+_LEAST_MTU = 576
 
 
 def cluster_networks(
@@ -49,7 +51,7 @@ def cluster_networks(
             case NetworkResource(network=network):
                 networks[network.id] = network
             case NodeResource():
-                nodes[resource.node_id] = resource
+                nodes[resource.node_id] = _readable(resource)
             case ServiceResource():
                 services[resource.network_id].append(_without(resource, ended, lost))
             case ClusterResource(data_path_port=data_path_port):
@@ -71,6 +73,15 @@ def cluster_networks(
         mesh=_mesh(ingress, services[ingress.id], nodes, own) if ingress else None,
         ingress_addresses=tuple(own.ingress_addresses) if own and ingress else (),
     )
+
+
+def _readable(node: NodeResource) -> NodeResource:
+    """A node without what cannot be: one that tells nonsense of itself must not keep the others from each other."""
+    try:
+        ipaddress.ip_address(node.addr)
+    except ValueError:
+        node = replace(node, addr="")
+    return node if node.mtu >= _LEAST_MTU else replace(node, mtu=0)
 
 
 def _without(service: ServiceResource, ended: Collection[str], lost: Collection[str]) -> ServiceResource:

@@ -7,6 +7,7 @@ policy says, and stays the same task: when a manager is back, nothing has to be 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from shoal.agent.controller import Controller
@@ -23,6 +24,8 @@ from shoal.objects.task import Task, TaskStatus
 T = TypeVar("T")
 # Between looks for a manager, in seconds.
 _LOOK = 0.25
+# Between restarts here at least, in seconds, whatever the policy says.
+_LEAST = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -151,18 +154,13 @@ class Runner:
             return
         except ShoalError as error:
             await self._controller.shutdown()
-            await self._move(TaskState.FAILED, "starting", str(error))
+            await self._end(TaskState.FAILED, "starting", str(error))
             return
         await self._move(TaskState.RUNNING, "started")
 
     async def _watch(self) -> None:
         try:
             result = await self._interruptible(self._controller.wait())
-            state, message = (TaskState.COMPLETE, "finished") if result.code == 0 else (TaskState.FAILED, "started")
-            error = result.error or f"task: non-zero exit ({result.code})" if result.code else None
-            ended = self._status(state, message, error)
-            if await self._interruptible(self._restarted_here(ended)):
-                return
         except _Interrupted:
             return
         except Unavailable as error:
@@ -171,9 +169,19 @@ class Runner:
             return
         except ShoalError as error:
             await self._controller.shutdown()
-            await self._move(TaskState.FAILED, "started", str(error))
+            await self._end(TaskState.FAILED, "started", str(error))
             return
-        await self._become(ended)
+        if result.code == 0:
+            await self._end(TaskState.COMPLETE, "finished")
+        else:
+            await self._end(TaskState.FAILED, "started", result.error or f"task: non-zero exit ({result.code})")
+
+    async def _end(self, state: TaskState, message: str, error: str | None = None) -> None:
+        """The task has ended by itself: its manager's to replace, or ours to restart."""
+        ended = self._status(state, message, error)
+        with suppress(_Interrupted):
+            if not await self._interruptible(self._restarted_here(ended)):
+                await self._become(ended)
 
     async def _restarted_here(self, ended: TaskStatus) -> bool:
         """Whether a task that has ended by itself runs again, restarted here: so it is where no manager has taken the
@@ -182,11 +190,13 @@ class Runner:
         failed = ended.state == TaskState.FAILED.word
         while allows(policy, failed=failed, restarts=self._restarts):
             await self._rests(self._task.id, True)
-            if not self._is_alone() and await self._hand_over(self._task.id, ended):
+            if await self._hand_over(self._task.id, ended):
                 break
-            due = self._clock.monotonic() + delay_of(policy).total_seconds()
-            while (left := due - self._clock.monotonic()) > 0 and self._is_alone():
+            due = self._clock.monotonic() + max(delay_of(policy).total_seconds(), _LEAST)
+            while (left := due - self._clock.monotonic()) > 0:
                 await self._clock.sleep(min(left, _LOOK))
+                if not self._is_alone():
+                    break
             if not self._is_alone():
                 continue
             self._restarts += 1

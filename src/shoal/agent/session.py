@@ -105,9 +105,9 @@ class ManagerSession:
         self._delivering: dict[int, asyncio.Future[bool]] = {}
 
     @property
-    def is_open(self) -> bool:
-        """Whether a manager is there at the other end."""
-        return self._socket is not None
+    def is_lost(self) -> bool:
+        """Whether no manager can be reached: none is there, and it was tried."""
+        return self._socket is None and self._turn > 0
 
     def report(self, task_id: str, status: TaskStatus) -> None:
         """A task's state has changed; it goes out soon, and again if the manager is lost before it has it."""

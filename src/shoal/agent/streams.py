@@ -64,7 +64,12 @@ class Streams:
                     # However slowly the manager reads: what it has not read when the line ends is lost.
                     timeout=aiohttp.ClientWSTimeout(ws_close=None),
                 ) as socket:
-                    await _fill(socket, fill)
+                    try:
+                        await _fill(socket, fill)
+                    except asyncio.CancelledError:
+                        # Nobody is waited for who may not be there any more.
+                        await connector.close(abort_ssl=True)
+                        raise
         except (aiohttp.ClientError, OSError) as error:
             _log.info("no stream to the manager at %s: %s", manager, error)
 

@@ -287,3 +287,12 @@ class Worker:
             self._resources, self._statuses, self.seen = {}, {}, Revision()
             await self._db.keep(changes)
             await self._tell_networks(ClusterNetworks())
+
+
+async def forget_all(db: LocalDB) -> None:
+    """This node is in no swarm: forget what one may have told it, lest it is taken for the next one's word."""
+    changes: list[Put | Delete] = []
+    for kind, struct in KINDS.items():
+        changes += [Delete(kind, key) for key in await db.load(kind, struct)]
+    if changes:
+        await db.keep(changes)

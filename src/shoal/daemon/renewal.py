@@ -12,10 +12,12 @@ from shoal.aio.clock import Clock
 from shoal.errors import ShoalError
 from shoal.pki import contexts, files
 from shoal.pki.files import NodeFiles
-from shoal.pki.identity import renewal_due
+from shoal.pki.identity import renewal_due, validity
 
 _log = logging.getLogger(__name__)
-_LOOK_SECONDS = 3600.0
+_LOOK_SECONDS, _AGAIN_SECONDS = 3600.0, 60.0
+# How often in a certificate's validity it is looked at, at least.
+_LOOKS = 25
 
 
 class Renewal:
@@ -55,10 +57,14 @@ class Renewal:
         return True
 
     async def run(self) -> None:
-        """Look every hour, until cancelled."""
+        """Look every hour, more often for a certificate that holds for a day or less, until cancelled."""
         while True:
-            await self._clock.sleep(_LOOK_SECONDS)
+            pause = _LOOK_SECONDS
             try:
                 await self.look()
+                start, end = validity((await asyncio.to_thread(files.load, self._folder)).certificate)
+                pause = min(pause, (end - start).total_seconds() / _LOOKS)
             except ShoalError as error:
                 _log.warning("the node's certificate cannot be renewed, it is tried again: %s", error)
+                pause = _AGAIN_SECONDS
+            await self._clock.sleep(pause)

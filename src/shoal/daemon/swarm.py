@@ -19,7 +19,7 @@ from shoal.agent.controller import ContainerController, Controller
 from shoal.agent.reach import PeerWatch
 from shoal.agent.session import ManagerSession
 from shoal.agent.streams import Stream
-from shoal.agent.worker import Worker
+from shoal.agent.worker import Worker, forget_all
 from shoal.aio.clock import Clock, SteadyClock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container import cgroups
@@ -137,6 +137,7 @@ class Swarm:
         from going on with what it was told last; but for its state, it is tried again."""
         if self.membership is None:
             await self._remove_tasks_but(())
+            await forget_all(self._engine.db)
             return
         if self.membership.is_manager:
             try:
@@ -217,6 +218,8 @@ class Swarm:
         member, _ = _plan(request)
         member = msgspec.structs.replace(member, node_id=backup.node.id)
         if old is not None:
+            # First for trial: what cannot be made must not cost what there is.
+            await asyncio.to_thread(restoring.make, self._folder, member, backup, self._clock.now())
             await self._end()
         try:
             await asyncio.to_thread(restoring.make, self._folder, member, backup, self._clock.now())
@@ -436,7 +439,7 @@ class Swarm:
             tell_networks=engine.set_cluster,
             remove_others=self._remove_tasks_but,
             report=self._report,
-            is_alone=lambda: self._line is None or not self._line.is_open,
+            is_alone=lambda: self._line is None or self._line.is_lost,
             hand_over=self._hand_over,
             db=engine.db,
             clock=self._clock,

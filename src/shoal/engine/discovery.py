@@ -59,9 +59,14 @@ class Discovery:
             network_id: found for network_id, found in records.items() if self._cluster.get(network_id) != found
         }
         changed |= {network_id: None for network_id in self._cluster if network_id not in records}
-        self._cluster = dict(records)
+        before, self._cluster = self._cluster, dict(records)
         if changed:
-            await self._keeper.networks(changed)
+            try:
+                await self._keeper.networks(changed)
+            except BaseException:
+                # It is sent again with the next change.
+                self._cluster = before
+                raise
 
     def adopt(self, container: Container, sandbox: Sandbox) -> None:
         """The keeper serves this sandbox, and its names to others, already, since before a restart. To be called once

@@ -4,6 +4,7 @@ The secret of a token says as what a machine comes. A node that was removed is r
 ended, so that it is refused by name rather than taken for somebody whom the manager has forgotten.
 """
 
+import ipaddress
 from datetime import datetime
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from shoal.objects.base import parse_time, timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.ids import NodeId, swarm_id
 from shoal.objects.node import Node, NodeSpec, NodeStatus
-from shoal.pki.authority import RootCA
+from shoal.pki.authority import NODE_VALIDITY, RootCA
 from shoal.pki.identity import MANAGER, WORKER, NodeIdentity
 from shoal.pki.tokens import parse_token, same_token
 from shoal.store.store import Store
@@ -55,6 +56,7 @@ class Admission:
                 raise Unavailable("a second manager is not supported yet: join as a worker")
             if asked.availability not in ("active", "pause", "drain"):
                 raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
+            check_tunnel(asked.addr, tx)
             _check_address(tx, asked)
             node_id = NodeId(swarm_id())
             certificate = _sign(cluster, asked.csr, node_id, role, now)
@@ -95,9 +97,31 @@ class Removed(Forbidden):
 def note_removal(tx: Tx, node_id: str, now: datetime) -> None:
     """Remember a removed node for as long as it can have a certificate."""
     cluster = the_cluster(tx)
-    until = timestamp(now + cert_validity(cluster))
+    # Its certificate may be of a time when they held for longer.
+    until = timestamp(now + max(cert_validity(cluster), NODE_VALIDITY))
     kept = {key: ends for key, ends in cluster.removed_nodes.items() if parse_time(ends) > now}
     tx.update(replace(cluster, removed_nodes=kept | {node_id: until}))
+
+
+def check_tunnel(address: str, view: View) -> None:
+    """Raise InvalidArgument unless tunnels from the other nodes can end at that address."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError as error:
+        raise InvalidArgument(f"{address[:100]!r} is no address where tunnels can end") from error
+    if ip.is_unspecified or ip.is_multicast:
+        raise InvalidArgument(f"tunnels cannot end at {ip}")
+    for node in view.all(Node):
+        if node.status.addr and ipaddress.ip_address(node.status.addr).version != ip.version:
+            raise InvalidArgument(
+                f"tunnels to {ip} are of another IP version than those to node {node.hostname} ({node.status.addr}): "
+                "name an address of that version with --data-path-addr"
+            )
+
+
+def sane_mtu(mtu: int) -> int:
+    """An MTU in bytes as a node says it, 0 (not known) for one that no link of a node can have."""
+    return mtu if 576 <= mtu <= 65536 else 0
 
 
 def _sign(cluster: Cluster, csr: str, node_id: NodeId, role: str, now: datetime) -> str:

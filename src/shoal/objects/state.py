@@ -31,6 +31,11 @@ class TaskState(IntEnum):
         """The state that the API calls ``word``; raises KeyError."""
         return cls[word.upper()]
 
+    @classmethod
+    def is_word(cls, word: str) -> bool:
+        """Whether the API has a state that is called so."""
+        return word.upper() in cls.__members__
+
 
 def is_terminal(state: TaskState) -> bool:
     """The task will never run (again)."""

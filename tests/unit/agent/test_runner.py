@@ -11,7 +11,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.controller import FakeController
 
 from shoal.agent.runner import Runner
-from shoal.errors import NotFound, Unavailable
+from shoal.errors import FailedPrecondition, NotFound, Unavailable
 from shoal.objects.ids import TaskId
 from shoal.objects.service import RestartPolicy, TaskSpec
 from shoal.objects.state import TaskState, is_terminal
@@ -289,7 +289,7 @@ def test_the_policy_counts_without_a_manager_too(policy: RestartPolicy, code: in
                 break
             bench.controller.end(code)
             bench.controller.ended = asyncio.Event()
-            await bench.clock.advance(1)
+            await bench.clock.advance(1.5)
         assert bench.states.count("running") == restarts + 1
         assert (bench.states[-1] == "running") == (restarts == 3)
         await bench.runner.leave()
@@ -325,5 +325,17 @@ def test_a_manager_that_dies_before_it_takes_the_word_of_an_end_leaves_the_task_
         bench.controller.code = 1
         await bench.clock.advance(6)
         assert bench.handed == ["failed", "failed"] and bench.states[-1] == "failed"
+
+    run(work)
+
+
+def test_an_unhealthy_task_is_restarted_without_a_manager_too() -> None:
+    async def work() -> None:
+        bench = Bench(alone=True)
+        bench.controller.fails["wait"] = FailedPrecondition("task: unhealthy container")
+        bench.runner.start()
+        await bench.clock.advance(6)
+        assert bench.states == [*UP, "running"] and bench.controller.running
+        await bench.runner.leave()
 
     run(work)

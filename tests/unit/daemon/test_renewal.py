@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.fakes.clock import FakeClock
 
+from shoal.aio.tasks import cancel, spawn
 from shoal.daemon.renewal import Renewal
 from shoal.objects.ids import ClusterId, NodeId
 from shoal.pki.authority import RootCA, new_key, request
@@ -41,5 +42,28 @@ def test_a_certificate_is_renewed_once_and_in_time(tmp_path: Path) -> None:
         assert 3 <= len(renewed) <= 6
         assert min(b - a for a, b in zip(renewed, renewed[1:], strict=False)) > 30
         assert server.cert_store_stats()["x509_ca"] and client.cert_store_stats()["x509_ca"]
+
+    asyncio.run(main())
+
+
+def test_the_shortest_certificates_are_renewed_too(tmp_path: Path) -> None:
+    root = RootCA.create(START)
+
+    async def issued(now: datetime) -> NodeFiles:
+        key = new_key()
+        identity = NodeIdentity(NodeId("me"), "worker", ClusterId("cluster"))
+        certificate = root.sign(request(key), identity, now, timedelta(hours=1))
+        return NodeFiles(root=root.certificate, certificate=certificate, key=key)
+
+    async def main() -> None:
+        clock = FakeClock()
+        save(tmp_path, await issued(START))
+        renewal = Renewal(folder=tmp_path, issue=issued, clock=clock)
+        running = spawn(renewal.run(), name="renewal")
+        for _ in range(300):
+            await clock.advance(60)
+            await asyncio.sleep(0.005)  # files are read and written in a thread
+        await cancel(running)
+        assert validity(load(tmp_path).certificate)[1] > clock.now()
 
     asyncio.run(main())

@@ -477,3 +477,26 @@ def test_a_worker_cannot_be_promoted_yet_and_is_told_so(tmp_path: Path) -> None:
         assert nodes.get(worker.id).spec.role == "worker"
 
     with_two(tmp_path, work)
+
+
+def test_what_plain_containers_had_of_a_network_goes_with_their_node(tmp_path: Path) -> None:
+    async def work(manager: Node, other: Node) -> None:
+        for leaves in (True, False):
+            await other.swarm.join(joining(manager))
+            spec = NetworkSpec(name=f"over{leaves}", attachable=True, driver_configuration=None)
+            network = await manager.swarm.control().networks.create(spec)
+            await eventually(lambda name=spec.name: other.swarm.attachable(name) is not None)  # type: ignore[misc]
+            key = await other.engine.run(f"web{leaves}", network="bridge")
+            await other.engine.attachments.connect(network.id, spec.name, key, None)
+            assert _attachments(manager) == 1
+            assert other.swarm.membership is not None
+            node_id = other.swarm.membership.node_id
+            if leaves:
+                await other.swarm.leave(force=False)
+                await eventually(lambda: _attachments(manager) == 0)
+            await manager.swarm.control().nodes.remove(node_id, force=True)
+            assert _attachments(manager) == 0
+            await manager.swarm.control().networks.remove(network.id)
+        await eventually(lambda: other.swarm.info().local_node_state == "error")
+
+    with_two(tmp_path, work)

@@ -63,6 +63,10 @@ class NodeControl:
                 raise FailedPrecondition(
                     f"rpc error: code = FailedPrecondition desc = node {node.id} is not down and can't be removed"
                 )
+            for task in tx.tasks_of_node(node.id):
+                # Of plain containers, which go with their node; services' tasks are the orchestrator's.
+                if task.spec.network_attachment_spec is not None:
+                    tx.delete(task)
             tx.delete(node)
             note_removal(tx, node.id, self._clock.now())
 

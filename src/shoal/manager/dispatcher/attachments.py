@@ -3,7 +3,7 @@ addresses and every node hears of it (SwarmKit's ``NetworkAttachmentSpec``)."""
 
 from datetime import datetime
 
-from shoal.errors import Forbidden, NotFound
+from shoal.errors import Forbidden, InvalidArgument, NotFound
 from shoal.objects.base import timestamp
 from shoal.objects.ids import NodeId, TaskId, swarm_id
 from shoal.objects.network import Network, NetworkAttachmentConfig
@@ -25,6 +25,9 @@ def attach(tx: Tx, node_id: str, asked: AttachNetwork, now: datetime) -> str:
             f"Could not attach to network {network.name}: rpc error: code = PermissionDenied desc = "
             f"network {network.name} not manually attachable"
         )
+    for name in (asked.name, *asked.aliases):
+        if not all(0 < len(label.encode()) < 64 for label in name.split(".")) or len(name.encode()) > 253:
+            raise InvalidArgument(f"{name!r} cannot be the name or an alias of a container on a network")
     task = Task(
         id=TaskId(swarm_id()),
         name=asked.name,
@@ -46,3 +49,10 @@ def detach(tx: Tx, node_id: str, task_id: str) -> None:
     task = tx.get(Task, task_id)
     if task is not None and task.node_id == node_id and task.service_id is None:
         tx.delete(task)
+
+
+def detach_all(tx: Tx, node_id: str) -> None:
+    """The node is gone, and with it all its plain containers: their addresses and names are free."""
+    for task in tx.tasks_of_node(node_id):
+        if task.spec.network_attachment_spec is not None:
+            tx.delete(task)

@@ -15,8 +15,8 @@ from shoal.aio.broadcast import Lagged
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import ShoalError, Unavailable
-from shoal.manager.admission import member
-from shoal.manager.dispatcher.attachments import attach, detach
+from shoal.manager.admission import check_tunnel, member, sane_mtu
+from shoal.manager.dispatcher.attachments import attach, detach, detach_all
 from shoal.manager.dispatcher.snapshot import (
     NO_SERVICE,
     Difference,
@@ -26,7 +26,7 @@ from shoal.manager.dispatcher.snapshot import (
     services_by_network,
 )
 from shoal.manager.dispatcher.streams import NodeStream, Streams
-from shoal.manager.dispatcher.withdrawals import Withdrawals
+from shoal.manager.dispatcher.withdrawals import Withdrawals, is_serving
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
@@ -102,6 +102,8 @@ class Session:
         self._offers: dict[int, int] = {}
         self._clock = clock
         self.heard = clock.monotonic()
+        # How long it may be silent, in seconds, as it was told when it began.
+        self.period = 0.0
         self._wanted: tuple[dict[str, Resource], Revision] | None = None
         self._networks: frozenset[str] = frozenset()
         self._sender: asyncio.Task[None] | None = None
@@ -196,7 +198,10 @@ class Dispatcher:
                     batches = await events.drain()
                     await self._clock.sleep(_GATHER)
                 except Lagged:
+                    served = self._serving_tasks()
                     self._render_all()
+                    for task in filter(None, (self._store.view.get(Task, task_id) for task_id in served)):
+                        self._note_withdrawal(task)
                     await self._offer(self._sessions.values())
                 else:
                     if not batches:
@@ -235,10 +240,28 @@ class Dispatcher:
         if event.action is Action.DELETE:
             self._withdrawals.forget(task.id)
             return
+        if isinstance(event.old, Task) and is_serving(event.old):
+            self._note_withdrawal(task)
+
+    def _note_withdrawal(self, task: Task) -> None:
+        """A task that was serving has changed."""
         networks = [attachment.network.id for attachment in task.networks_attachments or ()]
         others = [s for s in self._sessions.values() if s.node_id != task.node_id and s.has_any(networks)]
-        old = event.old if isinstance(event.old, Task) else None
-        self._withdrawals.note(old, task, others, self._clock.monotonic())
+        self._withdrawals.note(task, others, self._clock.monotonic())
+
+    def _serving_tasks(self) -> set[str]:
+        """The tasks that nodes were told to serve."""
+        resources = [resource for found in self._services.values() for resource in found.values()]
+        return {endpoint.task_id for resource in resources for endpoint in resource.endpoints if endpoint.serving}
+
+    def _as_seen(self, task: Task) -> Task:
+        """A task as its own node is to see it: as long as others are told that it serves, it is not to be stopped. The
+        store may be ahead of what has been noted."""
+        if task.state == TaskState.RUNNING and not is_serving(task):
+            told = self._services.get(task.service_id or "", {}).values()
+            if any(e.serving and e.task_id == task.id for resource in told for e in resource.endpoints):
+                return replace(task, desired_state=TaskState.RUNNING.word)
+        return self._withdrawals.seen(task)
 
     async def _release(self) -> None:
         """Tell the nodes of tasks to which nobody sends any more that they may stop them."""
@@ -277,8 +300,7 @@ class Dispatcher:
         for session in list(sessions):
             # A snapshot takes about a millisecond: others have their turn in between.
             await asyncio.sleep(0)
-            seen = self._withdrawals.seen
-            rendered = render(self._store.view, session.node_id, by_network, self._nodes, seen)
+            rendered = render(self._store.view, session.node_id, by_network, self._nodes, self._as_seen)
             session.offer(rendered, self._revision)
             self._withdrawals.told(session)
 
@@ -289,11 +311,14 @@ class Dispatcher:
         An older session of the same node is ended: a machine has one agent.
         """
         member(self._store.view, node_id)
+        check_tunnel(hello.addr, self._store.view)
         session = Session(node_id, connection, self._clock)
         await self._replace(session)
+        period = self.heartbeat_period
+        session.period = period / 1e9
         welcome = Welcome(
             session_id=session.session_id,
-            heartbeat_period=self.heartbeat_period // _BEATS,
+            heartbeat_period=period // _BEATS,
             revision=self._revision,
         )
         await connection.send(welcome)
@@ -301,7 +326,7 @@ class Dispatcher:
         def ready(tx: Tx) -> None:
             if (current := tx.get(Node, node_id)) is not None:
                 status = NodeStatus(state="ready", addr=hello.addr)
-                told = replace(current, description=hello.description, status=status, underlay_mtu=hello.mtu)
+                told = replace(current, description=hello.description, status=status, underlay_mtu=sane_mtu(hello.mtu))
                 tx.update(told)
 
         await self._store.update(ready)
@@ -341,6 +366,7 @@ class Dispatcher:
                 await self._release()
             case Leaving():
                 self.end(session)
+                await self._store.update(lambda tx: detach_all(tx, session.node_id))
                 await self._down(session.node_id, "it has left the swarm")
             case Heartbeat():
                 await session.connection.send(HeartbeatTaken())
@@ -366,7 +392,7 @@ class Dispatcher:
         now = timestamp(self._clock.now())
         for update in updates:
             task = tx.get(Task, update.task_id)
-            if task is None or task.node_id != node_id:
+            if task is None or task.node_id != node_id or not TaskState.is_word(update.status.state):
                 continue
             told = replace(task, status=replace(update.status, timestamp=update.status.timestamp or now))
             if told.state >= max(task.state, TaskState.ASSIGNED) and told.status != task.status:
@@ -408,12 +434,12 @@ class Dispatcher:
                     session.heard += late
             before = now
             await self._release()
-            silent = [s for s in self._sessions.values() if s.heard < now - period]
+            silent = [s for s in self._sessions.values() if s.heard < now - max(s.period, period)]
             for session in silent:
                 self.end(session)
                 await self._down(session.node_id, "heartbeat failure")
             # Only then, and all at once: a farewell to who does not hear it takes its time.
-            await asyncio.gather(*(session.close() for session in silent))
+            await asyncio.gather(*(session.close() for session in silent), return_exceptions=True)
             ready = {node.id for node in self._store.view.all(Node) if node.is_ready}
             absent = {node_id: absent.get(node_id, now) for node_id in ready - self._sessions.keys()}
             for node_id in [node_id for node_id, since in absent.items() if since < now - period * _GRACE]:

@@ -4,6 +4,7 @@ a node, or to stay one (:mod:`shoal.wire.admission`).
 Sessions and renewals need a certificate of the swarm's. Who wants to join has none yet: it comes with a token.
 """
 
+import asyncio
 import logging
 import ssl
 from collections.abc import Callable
@@ -35,22 +36,46 @@ _log = logging.getLogger(__name__)
 _MESSAGE_LIMIT = 16 * 1024 * 1024
 # A token and a certificate's request are a few hundred bytes.
 _REQUEST_LIMIT = 64 * 1024
+# Who has shown no certificate yet, or has not said hello, has so long to say it, in seconds; and to hear a farewell.
+_PATIENCE, _PART = 10.0, 1.0
+_IDLE = 60.0
 R = TypeVar("R", JoinRequest, RenewalRequest)
 
 
 class _WebSocket:
-    """A session's connection over a WebSocket."""
+    """A session's connection over a WebSocket. A node that does not read must hold up nobody but itself."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
         self._socket = socket
+        self._transport = transport
 
     async def send(self, message: FromManager) -> None:
         if self._socket.closed:
             raise ConnectionResetError("the session is closed")
-        await self._socket.send_bytes(pack(message))
+        try:
+            await self._socket.send_bytes(pack(message))
+        except asyncio.CancelledError:
+            _raise_own_cancellation()
+            raise ConnectionResetError("the session is closed") from None
 
     async def close(self, *, removed: bool = False) -> None:
-        await self._socket.close(code=REMOVED_CODE if removed else WSCloseCode.GOING_AWAY)
+        try:
+            async with asyncio.timeout(_PART):
+                await self._socket.close(code=REMOVED_CODE if removed else WSCloseCode.GOING_AWAY, drain=False)
+        except asyncio.CancelledError:
+            _raise_own_cancellation()
+        except (TimeoutError, ConnectionError) as error:
+            _log.debug("a session's end was not heard: %s", error)
+        finally:
+            self._transport.abort()
+
+
+def _raise_own_cancellation() -> None:
+    """To be called where CancelledError was caught: aiohttp's writers share one future, so that one of them that was
+    cancelled, waiting for a node that does not read, cancels the others with it."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class DispatcherServer:
@@ -78,7 +103,9 @@ class DispatcherServer:
         app.router.add_get(ROOT, self._root)
         app.router.add_post(JOIN, self._join)
         app.router.add_post(RENEW, self._renew)
-        self._runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1)
+        self._runner = web.AppRunner(
+            app, handle_signals=False, access_log=None, shutdown_timeout=1, keepalive_timeout=_IDLE
+        )
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, host, port, ssl_context=self._tls).start()
@@ -128,22 +155,24 @@ class DispatcherServer:
         socket = web.WebSocketResponse(max_msg_size=_MESSAGE_LIMIT, timeout=1.0, heartbeat=None, compress=False)
         await socket.prepare(request)
         try:
-            await self._converse(node_id, socket)
+            await self._converse(node_id, socket, request)
         except Removed as error:
             await socket.close(code=REMOVED_CODE, message=close_reason(error))
         except ShoalError as error:
             await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=close_reason(error))
-        except (ConnectionError, msgspec.DecodeError, RecursionError) as error:
+        except (ConnectionError, TimeoutError, msgspec.DecodeError, RecursionError) as error:
             _log.info("the session with node %s broke: %s", node_id, error)
             await socket.close(code=WSCloseCode.PROTOCOL_ERROR)
         return socket
 
-    async def _converse(self, node_id: str, socket: web.WebSocketResponse) -> None:
-        first = await socket.receive()
+    async def _converse(self, node_id: str, socket: web.WebSocketResponse, request: web.Request) -> None:
+        first = await socket.receive(timeout=_PATIENCE)
         hello = from_agent(first.data) if first.type is WSMsgType.BINARY else None
         if not isinstance(hello, Hello):
             raise ConnectionError("the first message was no hello")
-        session = await self._dispatcher.serve(node_id, _WebSocket(socket), hello)
+        if request.transport is None:
+            raise ConnectionError("the node has gone")
+        session = await self._dispatcher.serve(node_id, _WebSocket(socket, request.transport), hello)
         try:
             async for message in socket:
                 if message.type is not WSMsgType.BINARY:
@@ -163,7 +192,10 @@ def _tls(request: web.Request) -> ssl.SSLObject:
 
 async def _asked(request: web.Request, kind: type[R]) -> R:
     try:
-        return decode(await request.read(), kind)
+        async with asyncio.timeout(_PATIENCE):
+            return decode(await request.read(), kind)
+    except TimeoutError as error:
+        raise InvalidArgument("the request does not come to its end") from error
     except web.HTTPRequestEntityTooLarge as error:
         raise InvalidArgument("the request is too large") from error
 

@@ -46,9 +46,9 @@ class Withdrawals(Generic[S]):
     def __bool__(self) -> bool:
         return bool(self._held)
 
-    def note(self, old: Task | None, task: Task, audience: Iterable[S], now: float) -> None:
-        """A task has changed; ``audience`` are the sessions of other nodes that may send to it."""
-        if old is None or not is_serving(old) or task.state != TaskState.RUNNING or is_serving(task):
+    def note(self, task: Task, audience: Iterable[S], now: float) -> None:
+        """A task that was serving has changed; ``audience`` are the sessions of other nodes that may send to it."""
+        if task.state != TaskState.RUNNING or is_serving(task):
             return
         waiting = {id(session): (session, 0) for session in audience}
         if waiting:

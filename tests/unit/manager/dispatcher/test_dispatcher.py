@@ -11,11 +11,11 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.nodes import a_node
 
 from shoal.aio.tasks import cancel, spawn
-from shoal.errors import Forbidden
+from shoal.errors import Forbidden, InvalidArgument
 from shoal.manager.dispatcher.dispatcher import Dispatcher, Session
 from shoal.manager.dispatcher.withdrawals import PATIENCE
 from shoal.objects.base import timestamp
-from shoal.objects.cluster import Cluster
+from shoal.objects.cluster import Cluster, DispatcherConfig
 from shoal.objects.ids import ClusterId, NetworkId, NodeId, TaskId
 from shoal.objects.meta import Driver
 from shoal.objects.network import Network, NetworkAttachment, NetworkSpec
@@ -396,6 +396,77 @@ def test_a_node_that_goes_is_waited_for_no_longer() -> None:
         await rig.put(bench.task("mine", "n1", TaskState.SHUTDOWN))
         rig.dispatcher.end(other)
         await rig.dispatcher.receive(mine, Applied(version=agent.version))
+        await rig.turn()
+        assert wanted_of(agent, "mine") == "shutdown"
+
+    flow(body)
+
+
+def test_a_shorter_heartbeat_period_counts_for_sessions_that_know_of_it() -> None:
+    async def body(rig: Rig) -> None:
+        session, _ = await rig.join("n1")
+
+        def change(tx: Tx) -> None:
+            (cluster,) = tx.all(Cluster)
+            spec = replace(cluster.spec, dispatcher=DispatcherConfig(heartbeat_period=1_000_000_000))
+            tx.update(replace(cluster, spec=spec))
+
+        await rig.store.update(change)
+        await rig.pass_by(4.5)
+        assert rig.node("n1").state == "ready"
+        rig.dispatcher.end(session)
+        await rig.join("n1")
+        await rig.pass_by(1.5)
+        assert rig.node("n1").state == "down"
+
+    flow(body)
+
+
+@pytest.mark.parametrize("addr", ["x", "", "0.0.0.0", "224.0.0.1", "fd00::1"])
+def test_a_node_whose_tunnels_can_end_nowhere_gets_no_session(addr: str) -> None:
+    async def body(rig: Rig) -> None:
+        await rig.join("n2")
+        with pytest.raises(InvalidArgument):
+            await rig.dispatcher.serve("n1", FakeAgent(), replace(HELLO, addr=addr))
+        assert rig.node("n1").state == "unknown"
+
+    flow(body)
+
+
+def test_an_mtu_that_cannot_be_is_none() -> None:
+    async def body(rig: Rig) -> None:
+        for told, kept in ((60, 0), (1280, 1280), (10**9, 0)):
+            await rig.dispatcher.serve("n1", FakeAgent(), replace(HELLO, mtu=told))
+            node = rig.store.view.get(Node, "n1")
+            assert node is not None and node.underlay_mtu == kept
+
+    flow(body)
+
+
+def test_states_that_there_are_not_change_nothing() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.put(a_task("mine", "n1"))
+        session, _ = await rig.join("n1")
+        await rig.report(session, "mine", "sleeping")
+        assert rig.state("mine") == "assigned"
+
+    flow(body)
+
+
+def test_a_task_is_not_stopped_by_what_was_not_noted_yet() -> None:
+    async def body(rig: Rig) -> None:
+        bench = OnANetwork(rig)
+        (mine, agent), (other, neighbour) = await bench.begin()
+        stopped = bench.task("mine", "n1", TaskState.SHUTDOWN)
+        await rig.store.update(lambda tx: tx.update(stopped))
+        # Something else has this node told anew before the change is noted.
+        await rig.dispatcher._offer([mine])
+        await rig.clock.settle()
+        assert wanted_of(agent, "mine") == "running" and serves(neighbour, "mine")
+        await rig.turn()
+        assert wanted_of(agent, "mine") == "running" and not serves(neighbour, "mine")
+        for session, far in ((mine, agent), (other, neighbour)):
+            await rig.dispatcher.receive(session, Applied(version=far.version))
         await rig.turn()
         assert wanted_of(agent, "mine") == "shutdown"
 
