@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from tests.fakes.light_engine import eventually
 from tests.fakes.swarm_manager import FakeManager, FakeStream, fake_manager
 
@@ -110,9 +111,16 @@ def test_the_manager_ends_one_and_others_go_on(tmp_path: Path) -> None:
     run(tmp_path, work)
 
 
-def test_the_end_of_the_session_ends_those_that_nobody_reads(tmp_path: Path) -> None:
+async def idle(stream: Stream) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("fill", [forever, idle])
+def test_the_end_of_the_session_ends_those_that_nobody_reads(
+    tmp_path: Path, fill: Callable[[Stream], Awaitable[None]]
+) -> None:
     async def work(made: Bench) -> None:
-        taken = await made.open(forever)
+        taken = await made.open(fill)
         taken.reads.clear()
         await asyncio.sleep(0.1)
         await asyncio.wait_for(made.streams.end(), 5)

@@ -42,7 +42,7 @@ _IDLE = 60.0
 R = TypeVar("R", JoinRequest, RenewalRequest)
 
 
-class _WebSocket:
+class NodeSocket:
     """A session's connection over a WebSocket. A node that does not read must hold up nobody but itself."""
 
     def __init__(self, socket: web.WebSocketResponse, transport: asyncio.Transport) -> None:
@@ -172,7 +172,7 @@ class DispatcherServer:
             raise ConnectionError("the first message was no hello")
         if request.transport is None:
             raise ConnectionError("the node has gone")
-        session = await self._dispatcher.serve(node_id, _WebSocket(socket, request.transport), hello)
+        session = await self._dispatcher.serve(node_id, NodeSocket(socket, request.transport), hello)
         try:
             async for message in socket:
                 if message.type is not WSMsgType.BINARY:
