@@ -28,7 +28,9 @@ def concerns(
         if event.kind is EventKind.OVERRUN:
             return True
         if event.subject is not None:
-            last[_identity(event.subject)] = event
+            # A route may have taken the place of another, of which the kernel says nothing, and be gone again.
+            coming = isinstance(event.subject, r.Route) and not event.gone and event.subject.protocol != PROTOCOL
+            last[(coming, *_identity(event.subject))] = event
     if not last:
         return False
     here = _Wanted(ns, wanted, owner, index_of)
