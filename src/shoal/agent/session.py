@@ -103,6 +103,8 @@ class ManagerSession:
         self._asked: dict[int, asyncio.Future[NetworkAttached]] = {}
         self._left: set[str] = set()
         self._delivering: dict[int, asyncio.Future[bool]] = {}
+        self.refusal = ""
+        """Why the last manager that answered and this node have parted; empty while they talk."""
 
     @property
     def is_lost(self) -> bool:
@@ -178,7 +180,10 @@ class ManagerSession:
             except _Removed:
                 await self._removed()
                 return
-            except (aiohttp.ClientError, OSError, msgspec.DecodeError, TimeoutError, ShoalError) as error:
+            except ShoalError as error:
+                self.refusal = f"no session with the manager at {manager}: {error}"
+                _log.info("%s", self.refusal)
+            except (aiohttp.ClientError, OSError, msgspec.DecodeError, TimeoutError) as error:
                 _log.info("no session with the manager at %s: %s", manager, error)
             except Exception:  # noqa: BLE001 (the line is made again whatever broke it; each failure is logged in full)
                 _log.exception("the session with the manager at %s failed", manager)
@@ -235,7 +240,7 @@ class ManagerSession:
                         senders.append(spawn(self._beat(socket, period / 1e9), name="heartbeats to the manager"))
                         senders.append(spawn(self._reports(socket), name="reports to the manager"))
                         self._wake.set()
-                        self._socket = socket
+                        self._socket, self.refusal = socket, ""
                         await self._tell_left()
                     case NetworkAttached(number=number) as attached:
                         if (waiting := self._asked.get(number)) is not None and not waiting.done():

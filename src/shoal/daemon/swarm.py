@@ -555,13 +555,15 @@ class Swarm:
         member = self.membership
         if member is None:
             return SwarmInfo()
+        error = membership.describe(self._failure) if self._failure is not None else ""
+        error = error or (self._line.refusal if self._line is not None else "")
         managers = [RemoteManager(node_id=key, addr=address) for key, address in self._managers().items()]
         return SwarmInfo(
             node_id=member.node_id,
             node_addr=member.data_path,
-            local_node_state="active" if self._failure is None else "error",
+            local_node_state="error" if error else "active",
             control_available=self.manager is not None,
-            error="" if self._failure is None else membership.describe(self._failure),
+            error=error,
             remote_managers=managers,
         )
 

@@ -266,9 +266,10 @@ def test_a_manager_whose_state_is_older_is_not_obeyed(tmp_path: Path) -> None:
             sessions = made.manager.sessions
             await made.manager.hang_up()
             await eventually(lambda before=sessions: made.manager.sessions >= before + 2)  # type: ignore[misc]
-            assert made.assigned == []
+            assert made.assigned == [] and "is not obeyed" in made.session.refusal
         # An older number of a newer epoch is what somebody wants to go on from.
         made.manager.revision = Revision(3, 1)
         await eventually(lambda: made.assigned == [1])
+        assert made.session.refusal == ""
 
     run(tmp_path, work)

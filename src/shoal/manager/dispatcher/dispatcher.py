@@ -71,6 +71,8 @@ _BEATS = 3
 # A node whose line was closed is given this many periods: its kernel closed it, so the machine lives, and with it what
 # runs there, while shoald is being restarted or upgraded.
 _GRACE = 3
+# What a node says of a task's end is kept so far, in characters.
+_LONGEST_TEXT = 4096
 # How often in a period it is looked at.
 _LOOKS = 10
 
@@ -394,7 +396,13 @@ class Dispatcher:
             task = tx.get(Task, update.task_id)
             if task is None or task.node_id != node_id or not TaskState.is_word(update.status.state):
                 continue
-            told = replace(task, status=replace(update.status, timestamp=update.status.timestamp or now))
+            status = replace(
+                update.status,
+                timestamp=update.status.timestamp or now,
+                message=(update.status.message or "")[:_LONGEST_TEXT] or None,
+                err=(update.status.err or "")[:_LONGEST_TEXT] or None,
+            )
+            told = replace(task, status=status)
             if told.state >= max(task.state, TaskState.ASSIGNED) and told.status != task.status:
                 tx.update(told)
 

@@ -443,6 +443,19 @@ def test_an_mtu_that_cannot_be_is_none() -> None:
     flow(body)
 
 
+def test_texts_are_kept_as_far_as_anybody_reads_them() -> None:
+    async def body(rig: Rig) -> None:
+        await rig.put(a_task("mine", "n1"))
+        session, _ = await rig.join("n1")
+        status = TaskStatus(timestamp=timestamp(rig.clock.now()), state="failed", err="no" * 10_000)
+        report = StatusReport(number=1, updates=[StatusUpdate(task_id="mine", status=status)])
+        await rig.dispatcher.receive(session, report)
+        kept = rig.store.view.get(Task, "mine")
+        assert kept is not None and kept.status.err == "no" * 2048
+
+    flow(body)
+
+
 def test_states_that_there_are_not_change_nothing() -> None:
     async def body(rig: Rig) -> None:
         await rig.put(a_task("mine", "n1"))
