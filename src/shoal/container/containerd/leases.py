@@ -50,8 +50,12 @@ async def end_leftover(containerd: Containerd) -> None:
     for left in (await containerd.call(_LIST, request)).leases:
         with suppress(NotFound):
             await containerd.call(_DELETE, pb.DeleteRequest(id=left.id))
-    # Also where no lease was left: the process may have died between an image's removal and the collection. By itself
-    # containerd collects after a hundred changes more.
+    # Also where no lease was left: the process may have died between an image's removal and the collection.
+    await collect(containerd)
+
+
+async def collect(containerd: Containerd) -> None:
+    """Have containerd collect what nobody refers to; by itself it does so after a hundred changes more."""
     marker = pb.CreateRequest(id=f"shoal-{uuid4()}", labels={_OWNER: containerd.owner})
     made = (await containerd.call(_CREATE, marker)).lease
     await containerd.call(_DELETE, pb.DeleteRequest(id=made.id, sync=True))

@@ -10,6 +10,7 @@ from itertools import chain, repeat
 from shoal.aio.clock import Clock
 from shoal.container import cgroups
 from shoal.container.containerd.client import Containerd
+from shoal.container.containerd.leases import collect
 from shoal.container.containerd.pb.tasks_pb2 import ListTasksRequest
 from shoal.container.containerd.runtime import LIST_TASKS
 from shoal.container.containerd.shims import Shim, clear, shims
@@ -35,9 +36,12 @@ class StrayShims:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        for pause in chain(_FIRST_SECONDS, repeat(_SECONDS)):
+        for number, pause in enumerate(chain(_FIRST_SECONDS, repeat(_SECONDS))):
             await self._clock.sleep(pause)
             try:
+                if number < len(_FIRST_SECONDS):
+                    # What a dead shoald had asked for may have come to its end after this start's own collection.
+                    await collect(self._containerd)
                 if found := await self._look():
                     # What a dead shoald has asked for may still be under way.
                     await self._clock.sleep(_GRACE_SECONDS)
