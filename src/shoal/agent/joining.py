@@ -4,10 +4,10 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -33,6 +33,7 @@ from shoal.wire.admission import (
 )
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
 # For one answer of one manager, in seconds.
 _ANSWER = 10.0
 # A difference of clocks that is worth a line in the log; and one that is not less than the shortest validity.
@@ -46,23 +47,17 @@ async def join(managers: Sequence[str], asked: JoinRequest, now: datetime) -> tu
     token = parse_token(asked.token)
     key = await asyncio.to_thread(new_key)
     asked = msgspec.structs.replace(asked, csr=request(key).decode())
-    tried: list[str] = []
-    for address in managers:
-        try:
-            told = decode(await _call(address, contexts.untrusting_client(), "GET", ROOT), TrustRoot)
-            token.verify_root(told.certificate.encode())
-            _check_clock(told, address, now)
-            trusting = contexts.joining_client(told.certificate.encode())
-            admitted = decode(await _call(address, trusting, "POST", JOIN, encode(asked)), Admitted)
-        except Unavailable as error:
-            tried.append(f"{address}: {error}")
-            continue
-        root, certificate = told.certificate.encode(), admitted.certificate.encode()
-        return admitted.node_id, address, NodeFiles(root=root, certificate=certificate, key=key)
-    raise Unavailable(
-        f"no manager of the swarm answers ({'; '.join(tried)}): see that the address is a manager's, and that this "
-        "machine may reach its port"
-    )
+
+    async def ask(address: str) -> tuple[str, str, NodeFiles]:
+        told = decode(await _call(address, contexts.untrusting_client(), "GET", ROOT), TrustRoot)
+        root = told.certificate.encode()
+        token.verify_root(root)
+        _check_clock(told, address, now)
+        admitted = decode(await _call(address, contexts.joining_client(root), "POST", JOIN, encode(asked)), Admitted)
+        held = NodeFiles(root=root, certificate=admitted.certificate.encode(), key=key)
+        return admitted.node_id, address, held
+
+    return await _first(managers, ask)
 
 
 async def renew(managers: Sequence[str], folder: Path) -> NodeFiles:
@@ -71,15 +66,26 @@ async def renew(managers: Sequence[str], folder: Path) -> NodeFiles:
     key = await asyncio.to_thread(new_key)
     body = encode(RenewalRequest(csr=request(key).decode()))
     tls = await asyncio.to_thread(contexts.swarm_client, folder)
+
+    async def ask(address: str) -> NodeFiles:
+        renewed = decode(await _call(address, tls, "POST", RENEW, body), Renewed)
+        return NodeFiles(root=renewed.root.encode(), certificate=renewed.certificate.encode(), key=key)
+
+    return await _first(managers, ask)
+
+
+async def _first(managers: Sequence[str], ask: Callable[[str], Awaitable[T]]) -> T:
+    """What the first manager that answers says. Raises what it refuses with, Unavailable when none answers."""
     tried: list[str] = []
     for address in managers:
         try:
-            renewed = decode(await _call(address, tls, "POST", RENEW, body), Renewed)
+            return await ask(address)
         except Unavailable as error:
             tried.append(f"{address}: {error}")
-            continue
-        return NodeFiles(root=renewed.root.encode(), certificate=renewed.certificate.encode(), key=key)
-    raise Unavailable(f"no manager of the swarm answers ({'; '.join(tried)})")
+    raise Unavailable(
+        f"no manager of the swarm answers ({'; '.join(tried)}): see that the address is a manager's, and that this "
+        "machine may reach its port"
+    )
 
 
 def _check_clock(told: TrustRoot, address: str, now: datetime) -> None:

@@ -188,8 +188,9 @@ class Runner:
         word of its end, and the policy allows it."""
         policy = self._task.spec.restart_policy or RestartPolicy()
         failed = ended.state == TaskState.FAILED.word
-        while allows(policy, failed=failed, restarts=self._restarts):
+        if allows(policy, failed=failed, restarts=self._restarts):
             await self._rests(self._task.id, True)
+        while allows(policy, failed=failed, restarts=self._restarts):
             if await self._hand_over(self._task.id, ended):
                 break
             due = self._clock.monotonic() + max(delay_of(policy).total_seconds(), _LEAST)

@@ -15,6 +15,7 @@ from functools import partial
 import aiohttp
 import msgspec
 
+from shoal.agent.dial import dialled
 from shoal.agent.streams import Stream, Streams
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
@@ -52,8 +53,8 @@ _ANSWER = 5.0
 _WELCOME = 10.0
 # After so many heartbeats without an answer, and so many seconds, the manager is held for dead.
 _MISSED, _LEAST = 3, 2.0
-# To reach a manager, and to part from one that does not answer, in seconds.
-_CONNECT, _PART = 3.0, 0.5
+# To part from a manager that does not answer, in seconds.
+_PART = 0.5
 
 
 class _Removed(Exception):
@@ -100,9 +101,8 @@ class ManagerSession:
         self._number = 0
         self._wake = asyncio.Event()
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._asked: dict[int, asyncio.Future[NetworkAttached]] = {}
+        self._asked: dict[int, asyncio.Future[NetworkAttached | StatusTaken]] = {}
         self._left: set[str] = set()
-        self._delivering: dict[int, asyncio.Future[bool]] = {}
         self.refusal = ""
         """Why the last manager that answered and this node have parted; empty while they talk."""
 
@@ -120,40 +120,55 @@ class ManagerSession:
         """Tell the manager of a task's state now; whether it has it, False where the session ends before it says so."""
         if self._socket is None:
             return False
-        self._number += 1
-        taken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._delivering[number := self._number] = taken
+        updates = [StatusUpdate(task_id=task_id, status=status)]
         try:
-            report = StatusReport(number=number, updates=[StatusUpdate(task_id=task_id, status=status)])
-            await self._send(self._socket, report)
-            return await taken
+            await self._ask(self._socket, StatusReport(number=self._next_number(), updates=updates))
         except ConnectionError:
             return False
-        finally:
-            self._delivering.pop(number, None)
+        return True
 
     async def attach(self, container_id: str, name: str, network_id: str, aliases: Sequence[str]) -> str:
         """Ask for a plain container's place on a network; the id of the task that stands for it. Raises Unavailable
         without a manager in reach, Forbidden with the manager's reason."""
         if self._socket is None:
             raise Unavailable("no manager of the swarm can be reached: the network has no addresses to give")
-        self._number += 1
-        answer: asyncio.Future[NetworkAttached] = asyncio.get_running_loop().create_future()
-        self._asked[self._number] = answer
         asked = AttachNetwork(
-            number=self._number, container_id=container_id, name=name, network_id=network_id, aliases=list(aliases)
+            number=self._next_number(),
+            container_id=container_id,
+            name=name,
+            network_id=network_id,
+            aliases=list(aliases),
         )
         try:
-            await self._send(self._socket, asked)
             async with asyncio.timeout(_ANSWER):
-                attached = await answer
+                attached = await self._ask(self._socket, asked)
         except (ConnectionError, TimeoutError) as error:
             raise Unavailable("the swarm's manager does not answer") from error
-        finally:
-            self._asked.pop(asked.number, None)
+        if not isinstance(attached, NetworkAttached):
+            raise Unavailable("the swarm's manager answers something else")
         if attached.error:
             raise Forbidden(attached.error)
         return attached.task_id
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _ask(
+        self, socket: aiohttp.ClientWebSocketResponse, question: AttachNetwork | StatusReport
+    ) -> NetworkAttached | StatusTaken:
+        """Send it, and give the answer that has its number. Raises ConnectionError when the session ends before."""
+        answer: asyncio.Future[NetworkAttached | StatusTaken] = asyncio.get_running_loop().create_future()
+        self._asked[question.number] = answer
+        try:
+            await self._send(socket, question)
+            return await answer
+        finally:
+            self._asked.pop(question.number, None)
+
+    def _answer(self, answer: NetworkAttached | StatusTaken) -> None:
+        if (waiting := self._asked.get(answer.number)) is not None and not waiting.done():
+            waiting.set_result(answer)
 
     async def detach(self, task_id: str) -> None:
         """A plain container has left its network; without a manager in reach it is told at the next session."""
@@ -206,17 +221,10 @@ class ManagerSession:
                 await self._send(self._socket, Leaving())
 
     async def _session(self, manager: str) -> None:
-        connector = aiohttp.TCPConnector(ssl=self._tls)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
-            async with client.ws_connect(
-                f"https://{manager}/v1/session",
-                max_msg_size=_MESSAGE_LIMIT,
-                compress=0,
-                server_hostname=self._server_name,
-                timeout=aiohttp.ClientWSTimeout(ws_close=_PART),
-            ) as socket:
-                await self._converse(manager, socket)
+        url = f"https://{manager}/v1/session"
+        line = dialled(url, tls=self._tls, server_name=self._server_name, most=_MESSAGE_LIMIT, farewell=_PART)
+        async with line as socket:
+            await self._converse(manager, socket)
 
     async def _converse(self, manager: str, socket: aiohttp.ClientWebSocketResponse) -> None:
         await self._send(socket, Hello(description=self._describe(), addr=self._address, mtu=self._mtu))
@@ -242,25 +250,20 @@ class ManagerSession:
                         self._wake.set()
                         self._socket, self.refusal = socket, ""
                         await self._tell_left()
-                    case NetworkAttached(number=number) as attached:
-                        if (waiting := self._asked.get(number)) is not None and not waiting.done():
-                            waiting.set_result(attached)
+                    case NetworkAttached() as attached:
+                        self._answer(attached)
                     case Assignments() as assignments:
                         await self._take(assignments, socket)
                     case ReadLog(stream_id=stream_id) as asked:
                         self._streams.open(manager, stream_id, partial(self._send_log, asked))
-                    case StatusTaken(number=number):
+                    case StatusTaken(number=number) as taken:
                         self._sent.pop(number, None)
-                        if (delivering := self._delivering.get(number)) is not None and not delivering.done():
-                            delivering.set_result(True)
+                        self._answer(taken)
         finally:
             self._socket = None
             for waiting in self._asked.values():
                 if not waiting.done():
                     waiting.set_exception(ConnectionError("the session is over"))
-            for delivering in self._delivering.values():
-                if not delivering.done():
-                    delivering.set_result(False)
             await cancel(*senders)
             await self._streams.end()
             for sent in reversed(self._sent.values()):
@@ -309,10 +312,9 @@ class ManagerSession:
             if not self._pending:
                 continue
             updates, self._pending = self._pending, {}
-            self._number += 1
-            self._sent[self._number] = updates
+            self._sent[number := self._next_number()] = updates
             report = [StatusUpdate(task_id=task_id, status=status) for task_id, status in updates.items()]
             try:
-                await self._send(socket, StatusReport(number=self._number, updates=report))
+                await self._send(socket, StatusReport(number=number, updates=report))
             except ConnectionError:
                 return

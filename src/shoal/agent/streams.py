@@ -10,13 +10,12 @@ from collections.abc import Awaitable, Callable
 
 import aiohttp
 
+from shoal.agent.dial import dialled
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Internal, ShoalError
 from shoal.wire.cluster import FAILED_CODE, STREAM, close_reason
 
 _log = logging.getLogger(__name__)
-# To reach the manager, in seconds.
-_CONNECT = 3.0
 # The manager says nothing in a stream.
 _MESSAGE_LIMIT = 4096
 
@@ -52,24 +51,12 @@ class Streams:
         await cancel(*self._open)
 
     async def _run(self, manager: str, stream_id: str, fill: Callable[[Stream], Awaitable[None]]) -> None:
-        connector = aiohttp.TCPConnector(ssl=self._tls)
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT)
+        url = f"https://{manager}{STREAM}{stream_id}"
+        # However slowly the manager reads: what it has not read when the line ends is lost.
+        line = dialled(url, tls=self._tls, server_name=self._server_name, most=_MESSAGE_LIMIT, farewell=None)
         try:
-            async with aiohttp.ClientSession(connector=connector, timeout=timeout) as client:
-                async with client.ws_connect(
-                    f"https://{manager}{STREAM}{stream_id}",
-                    max_msg_size=_MESSAGE_LIMIT,
-                    compress=0,
-                    server_hostname=self._server_name,
-                    # However slowly the manager reads: what it has not read when the line ends is lost.
-                    timeout=aiohttp.ClientWSTimeout(ws_close=None),
-                ) as socket:
-                    try:
-                        await _fill(socket, fill)
-                    except asyncio.CancelledError:
-                        # Nobody is waited for who may not be there any more.
-                        await connector.close(abort_ssl=True)
-                        raise
+            async with line as socket:
+                await _fill(socket, fill)
         except (aiohttp.ClientError, OSError) as error:
             _log.info("no stream to the manager at %s: %s", manager, error)
 

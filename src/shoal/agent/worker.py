@@ -119,13 +119,16 @@ class Worker:
 
     def managers(self) -> dict[str, str]:
         """The swarm's managers by their node's ids, as ``address:port``; none before the first snapshot."""
-        cluster = self._resources.get("cluster")
-        return cluster.managers if isinstance(cluster, ClusterResource) else {}
+        return cluster.managers if (cluster := self._cluster) else {}
 
     def attachable(self) -> dict[str, str]:
         """The names, by id, of the networks that plain containers may join, wherever they are by now."""
-        cluster = self._resources.get("cluster")
-        return cluster.attachable if isinstance(cluster, ClusterResource) else {}
+        return cluster.attachable if (cluster := self._cluster) else {}
+
+    @property
+    def _cluster(self) -> ClusterResource | None:
+        found = self._resources.get("cluster")
+        return found if isinstance(found, ClusterResource) else None
 
     def peers(self) -> dict[str, str]:
         """The addresses of the other nodes' ingress sandboxes, by node."""

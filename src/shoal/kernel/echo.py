@@ -16,7 +16,7 @@ _HEADER = struct.Struct("!BBHHH")
 
 
 class EchoSocket:
-    """Sends echo requests and takes in the replies to them; never blocks. ``fileno`` is for an event loop."""
+    """Sends echo requests and takes in the replies to them; never blocks."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -30,10 +30,6 @@ class EchoSocket:
             return netns.run_in(namespace, lambda: cls(_opened()))
         except (OSError, NotFound) as error:
             raise Unavailable(f"cannot send echo requests from {namespace}: {error}") from error
-
-    def fileno(self) -> int:
-        """Readable when a reply has come."""
-        return self._socket.fileno()
 
     def send(self, address: str) -> None:
         """Ask that address. What cannot be sent is as good as lost."""

@@ -47,9 +47,6 @@ class FakeEcho:
     waiting: list[str] = field(default_factory=list)
     closed: bool = False
 
-    def fileno(self) -> int:
-        return -1
-
     def send(self, address: str) -> None:
         assert not self.closed
         self.asked.append(address)
