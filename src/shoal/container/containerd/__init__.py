@@ -1,6 +1,6 @@
 """containerd, spoken to through its gRPC API, and our own instance of it looked after.
 
-``supervisor`` starts and keeps containerd (a ``process``); ``client`` is one connection and one containerd namespace;
+``supervisor`` starts and keeps containerd; ``client`` is one connection and one containerd namespace;
 ``rpc`` says what a call is and turns gRPC's errors into ours. Then a module a noun of containerd's: ``content``
 (blobs), ``images`` (names), ``snapshots`` (layers and writable tops), ``unpack`` (a layer's blob to a snapshot),
 ``leases`` (holding off the collector), ``events`` and ``runtime`` (containers, tasks, processes).

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from shoal.container.containerd.process import Process
+from shoal.aio.process import Process
 from shoal.kernel import mounts
 
 _SHIM = "containerd-shim-runc-v2"

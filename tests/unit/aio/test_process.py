@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.container.containerd.process import Process
+from shoal.aio.process import Process
 
 
 def test_only_we_speak_to_our_service_manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
