@@ -5,8 +5,10 @@ The certificates are SwarmKit's in all that another node or a reader of the lab 
 name, so that a client checks whom it talks to by the name ``swarm-manager`` wherever the manager happens to be.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -66,11 +68,20 @@ class RootCA:
             raise InvalidArgument("the key is not the root certificate's")
         return cls(certificate=certificate_pem(parsed), key=key)
 
-    def sign(self, csr: bytes, node: NodeIdentity, now: datetime, validity: timedelta = NODE_VALIDITY) -> bytes:
+    def sign(
+        self,
+        csr: bytes,
+        node: NodeIdentity,
+        now: datetime,
+        validity: timedelta = NODE_VALIDITY,
+        *,
+        addresses: Sequence[str] = (),
+    ) -> bytes:
         """The node's certificate (PEM) for the request ``csr`` (PEM), valid for ``validity`` from ``now``.
 
-        Only the public key is taken from the request: who the node is, is what the manager knows of it. Raises
-        :class:`InvalidArgument` for a broken request or a validity under an hour.
+        ``addresses`` are the IP addresses at which it is dialled by who checks those: a manager's, by other managers'
+        etcds. Only the public key is taken from the request: who the node is, is what the manager knows of it. Raises
+        :class:`InvalidArgument` for a broken request, a validity under an hour or what is no IP address.
         """
         if validity < SHORTEST_VALIDITY:
             raise InvalidArgument("the certificate's validity must be at least one hour")
@@ -78,6 +89,7 @@ class RootCA:
         root_key = parse_key(self.key)
         public_key = _requested_key(csr)
         names = [node.unit, node.node_id] + ([CA_NAME] if node.role == MANAGER else [])
+        alternatives = [*(x509.DNSName(name) for name in names), *(_ip_name(address) for address in addresses)]
         builder = (
             x509.CertificateBuilder()
             .subject_name(_subject(node))
@@ -94,7 +106,7 @@ class RootCA:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         )
         return certificate_pem(builder.sign(root_key, hashes.SHA256()))
 
@@ -133,6 +145,13 @@ def _subject(node: NodeIdentity) -> x509.Name:
         )
     except ValueError as error:
         raise InvalidArgument(f"invalid node identity: {error}") from error
+
+
+def _ip_name(address: str) -> x509.IPAddress:
+    try:
+        return x509.IPAddress(ip_address(address))
+    except ValueError as error:
+        raise InvalidArgument(f"a certificate cannot be made out to {address}, which is no IP address") from error
 
 
 def _requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:

@@ -1,4 +1,4 @@
-"""What containerd's tests do not show of a program that is looked after: one that was left and is not what is wanted."""
+"""What containerd's tests do not show of a program that is kept: one that was left and is not wanted as it is."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from shoal.aio.clock import SystemClock
 from shoal.aio.process import Process
 from shoal.aio.supervisor import Question, Supervisor
 
-# A program that serves once its file is there; the argument after "mark" is one that nobody looks at.
+# A program that serves once its file is there; it does not look at further arguments.
 SERVES = 'trap "exit 0" TERM; touch "$1"; while :; do sleep 0.01; done'
 
 

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
@@ -39,6 +40,17 @@ def test_a_nodes_certificate_names_it(role: str, names: list[str]) -> None:
     assert alternatives.get_values_for_type(x509.DNSName) == names
     assert not certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert validity(pem) == (NOW - timedelta(days=7), NOW + timedelta(days=90))
+
+
+def test_a_certificate_is_good_for_the_addresses_that_it_is_made_out_to() -> None:
+    root = RootCA.create(NOW)
+    pem = root.sign(request(new_key()), NODE, NOW, addresses=["192.0.2.1", "2001:db8::1"])
+    alternatives = x509.load_pem_x509_certificate(pem).extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    assert alternatives.value.get_values_for_type(x509.DNSName) == ["swarm-worker", "node1"]
+    addresses = alternatives.value.get_values_for_type(x509.IPAddress)
+    assert addresses == [ip_address("192.0.2.1"), ip_address("2001:db8::1")]
+    with pytest.raises(InvalidArgument, match=r"manager\.example, which is no IP address"):
+        root.sign(request(new_key()), NODE, NOW, addresses=["manager.example"])
 
 
 def test_a_certificate_never_outlives_the_root() -> None:
