@@ -23,11 +23,12 @@ from shoal.objects.ids import ServiceId, TaskId
 from shoal.objects.service import Service, ServiceSpec
 from shoal.objects.task import Task
 from shoal.store.backend import Change, Fence, Transaction
-from shoal.store.backends.etcd import SERVER_FLAGS, EtcdBackend
+from shoal.store.backends.etcd import EtcdBackend
 from shoal.store.etcd.address import Address
 from shoal.store.etcd.calls import RANGE, TXN, delete, end_of, put
 from shoal.store.etcd.client import Etcd
 from shoal.store.etcd.pb.rpc_pb2 import RangeRequest, TxnRequest
+from shoal.store.etcd.server import SERVER_FLAGS
 from shoal.store.store import Store
 from shoal.store.tx import Tx
 

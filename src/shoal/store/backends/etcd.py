@@ -47,9 +47,6 @@ _log = logging.getLogger(__name__)
 # Below etcd's own limits: 128 operations and 1.5 MiB a transaction.
 MOST_OPERATIONS = 100
 MOST_BYTES = 1 << 20
-# What an etcd of our own is started with beyond its defaults, so that a whole swarm can be brought in at once: packed,
-# 100,000 tasks are some 20 MB.
-SERVER_FLAGS = (f"--max-request-bytes={64 << 20}",)
 # Keys a question, while everything is read: a few MB, and a few milliseconds of the event loop's.
 _PAGE = 1000
 _PAUSE = 0.1

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import Message
 
 from shoal.aio.tasks import cancel, spawn
-from shoal.errors import FailedPrecondition, Forbidden, Internal, NoRoom, NotFound, ShoalError, Unavailable
+from shoal.errors import Conflict, FailedPrecondition, Forbidden, Internal, NoRoom, NotFound, ShoalError, Unavailable
 from shoal.store.etcd.address import TLS, Address
 from shoal.store.etcd.pb.rpc_pb2 import WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse
 from shoal.wire.rpc import Duplex, Unary
@@ -41,6 +41,16 @@ _OPTIONS = [
 # What gRPC says of a call for which there was no connection, and etcd of a request that it has not begun.
 _NOT_BEGUN = ("failed to connect to all addresses", "etcdserver: no leader", "etcdserver: too many requests")
 _TOO_LARGE = ("etcdserver: request is too large", "received message larger than max")
+# What it says of members that shall come, go or be promoted.
+_MEMBERSHIP: dict[str, type[ShoalError]] = {
+    "which is in sync with leader": Unavailable,
+    "not enough started members": Unavailable,
+    "unhealthy cluster": Unavailable,
+    "too many learner members": Conflict,
+    "Peer URLs already exists": Conflict,
+    "member ID already exist": Conflict,  # the same: an id is made of URL and second
+    "can only promote a learner member": Conflict,
+}
 _PASSING = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -222,6 +232,9 @@ def translated(error: grpc.aio.AioRpcError, endpoint: str) -> ShoalError:
             "etcd's database is full, so nothing can be changed: compact and defragment it and disarm its alarm, or "
             f"start it with a higher --quota-backend-bytes ({text})"
         )
+    for words, kind in _MEMBERSHIP.items():
+        if words in text:
+            return kind(f"etcd's members are not changed now: {text}")
     if "has been compacted" in text or "is a future revision" in text:
         return Compacted(text)
     if code in _PASSING or "too many requests" in text:

@@ -1,0 +1,233 @@
+"""An etcd of our own: one member, that shoald starts, finds again and ends.
+
+Clients, which is shoald alone, come over a unix socket in a folder that is root's. Other members come over TLS, each
+with its manager's certificate: the swarm's authority has to have signed it, and a manager's name has to be in it, so
+that a worker's is not taken. Whoever dials also checks that the certificate names the address that it dialled.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from ipaddress import ip_address
+from pathlib import Path
+
+from shoal.aio.clock import Clock
+from shoal.aio.supervisor import PATIENCE_SECONDS, Question, Supervisor
+from shoal.errors import ShoalError, Unavailable
+from shoal.store.etcd.address import TLS, Address
+from shoal.store.etcd.client import Etcd
+from shoal.store.etcd.members import STATUS
+from shoal.store.etcd.pb.rpc_pb2 import StatusRequest
+
+_log = logging.getLogger(__name__)
+
+# What an etcd of our own is started with beyond its defaults, so that a whole swarm can be brought in at once: packed,
+# 100,000 tasks are some 20 MB.
+SERVER_FLAGS = (f"--max-request-bytes={64 << 20}",)
+_FLAGS = (
+    *SERVER_FLAGS,
+    f"--quota-backend-bytes={4 << 30}",
+    # A store that is behind by less than this goes on with its watch.
+    "--auto-compaction-mode=periodic",
+    "--auto-compaction-retention=5m",
+    # etcd keeps so many entries in memory, besides 5,000 for members that are behind: by default 100,000.
+    "--snapshot-count=10000",
+    "--logger=zap",
+    "--log-level=warn",
+    "--log-outputs=stderr",
+)
+# etcd takes unix sockets only with the look of host:port, and makes them where it runs.
+_CLIENT = "client:1"
+_METRICS = "metrics:1"
+_FORCE = "--force-new-cluster"
+# How long one that is up is waited for to find a quorum, so that it can be asked at once.
+_QUORUM_SECONDS = 3.0
+_ATTEMPT_SECONDS = 1.0
+
+
+def peer_url_of(host: str, port: int) -> str:
+    """Where other members find the one at that IP address."""
+    return f"https://{_bracketed(host)}:{port}"
+
+
+class EtcdServer:
+    """One member, kept running from :meth:`start` to :meth:`stop`.
+
+    ``data`` is the folder of what it must not lose, ``state`` the one of what a boot may take away: the sockets, the
+    pid file, the log. It listens for other members at ``listen`` and is found at ``advertise``, IP addresses both.
+    ``certificates`` are read whenever a connection is made, but for the authority: that at the start alone. Other
+    members' certificates have to be made out to ``peers``. ``patience`` is the supervisor's.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        data: Path,
+        state: Path,
+        listen: str,
+        advertise: str,
+        port: int,
+        certificates: TLS,
+        peers: str,
+        clock: Clock,
+        binary: str = "etcd",
+        patience: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.name = name
+        self.data = data.absolute()
+        self.state = state.absolute()
+        self.log_file = self.state / "etcd.log"
+        self.peer_url = peer_url_of(advertise, port)
+        self.address = Address((f"unix:{self.state / _CLIENT}",))
+        self._binary = binary
+        self._clock = clock
+        data_flag = f"--data-dir={self.data}"
+        self._flags = (
+            f"--name={name}",
+            data_flag,
+            f"--listen-client-urls=unix://{_CLIENT}",
+            f"--advertise-client-urls=unix://{_CLIENT}",
+            f"--listen-metrics-urls=unix://{_METRICS}",
+            f"--listen-peer-urls={peer_url_of(listen, port)}",
+            f"--initial-advertise-peer-urls={self.peer_url}",
+            f"--peer-trusted-ca-file={certificates.authority.absolute()}",
+            f"--peer-cert-file={certificates.certificate.absolute()}",
+            f"--peer-key-file={certificates.key.absolute()}",
+            "--peer-client-cert-auth",
+            f"--peer-cert-allowed-hostname={peers}",
+            # A manager may dial from another address of its machine's.
+            "--experimental-peer-skip-client-san-verification",
+            *_FLAGS,
+        )
+        self._supervisor = Supervisor(
+            name="etcd",
+            mark=data_flag,
+            pid_file=self.state / "etcd.pid",
+            log_file=self.log_file,
+            sockets=(self.state / _CLIENT, self.state / _METRICS),
+            asking=self._asking,
+            log=_log,
+            clock=clock,
+            patience=patience,
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """The process that runs now."""
+        return self._supervisor.pid
+
+    async def start(self, *, cluster: Mapping[str, str] | None = None, force_new: bool = False) -> None:
+        """Return once it is up: the one that an earlier shoald left, if it was started as this one would be, or a new
+        one. Up is also a learner, and a member that has found no quorum after three seconds; where there is one, it
+        can be asked at once.
+
+        A member that has no data yet founds an etcd of its own; with ``cluster``, which is all members' peer URLs by
+        their names, it joins that one, in which it has to be a member already. With ``force_new`` it goes on with its
+        data as the only member. Raises Unavailable with the end of etcd's log.
+        """
+        if await asyncio.to_thread(shutil.which, self._binary) is None:
+            raise Unavailable(
+                f"etcd is not installed: there is no {self._binary} in PATH, and managers share the swarm's state in "
+                "it; install it (apt-get install etcd-server; its own service is not needed) and try again"
+            )
+        for folder in (self.data, self.state):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        arguments = self._arguments(cluster)
+        if force_new:
+            await self._supervisor.stop()
+            await self._supervisor.start([*arguments, _FORCE])
+            try:
+                await self._led()
+            finally:
+                await self._supervisor.stop()
+        await self._supervisor.start(arguments, fits=self._fits)
+
+    async def stop(self) -> None:
+        """End it and wait for it, also one that an earlier shoald left. Close connections to it before: it waits for
+        their watches to end."""
+        await self._supervisor.stop()
+
+    async def detach(self) -> None:
+        """Look after it no longer, and leave it running for the next shoald."""
+        await self._supervisor.detach()
+
+    async def destroy(self) -> None:
+        """End it and remove its data. Others still count it as a member until they have removed it."""
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self.data, ignore_errors=True)
+
+    def _arguments(self, cluster: Mapping[str, str] | None) -> list[str]:
+        members = {**(cluster or {}), self.name: self.peer_url}
+        # Of the environment, a proxy would be used for other members, and etcd's own variables beside its flags.
+        foreign = [name for name in os.environ if name.startswith("ETCD_") or name.lower().endswith("_proxy")]
+        return [
+            "env",
+            f"--chdir={self.state}",
+            *(f"--unset={name}" for name in foreign),
+            self._binary,
+            *self._flags,
+            f"--initial-cluster={','.join(f'{name}={url}' for name, url in members.items())}",
+            f"--initial-cluster-state={'new' if cluster is None else 'existing'}",
+        ]
+
+    def _fits(self, command: list[str]) -> bool:
+        """Whether it was started with our flags, but for what matters to a member's first start alone."""
+        first = ("--initial-", "--chdir=", "--unset=")
+        return [word for word in command[1:] if word.startswith("--") and not word.startswith(first)] == [
+            flag for flag in self._flags if not flag.startswith(first)
+        ]
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[Question]:
+        etcd = Etcd(self.address, attempt=_ATTEMPT_SECONDS)
+        up_since: float | None = None
+
+        async def serves() -> bool:
+            nonlocal up_since
+            if not await self._up():
+                return False
+            try:
+                await etcd.ask(STATUS, StatusRequest())
+            except ShoalError:
+                now = self._clock.monotonic()
+                up_since = up_since or now
+                return now - up_since >= _QUORUM_SECONDS
+            return True
+
+        try:
+            yield serves
+        finally:
+            await etcd.close()
+
+    async def _up(self) -> bool:
+        """Whether it has read its data and goes on with them. A member that was started without a quorum says so to
+        nobody but those who ask for its metrics: clients it lets wait."""
+        try:
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                reader, writer = await asyncio.open_unix_connection(self.state / _METRICS)
+                try:
+                    writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                    return (await reader.readline()).startswith(b"HTTP/")
+                finally:
+                    writer.close()
+                    await writer.wait_closed()
+        except (OSError, TimeoutError):
+            return False
+
+    async def _led(self) -> None:
+        """Return once it has a quorum, which is itself."""
+        etcd = Etcd(self.address)
+        try:
+            while not (await etcd.ask_patiently(STATUS, StatusRequest())).leader:
+                await self._clock.sleep(0.01)
+        finally:
+            await etcd.close()
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ip_address(host).version == 6 else host
