@@ -5,6 +5,7 @@ Below the prefix are, as their users may see with ``etcdctl get --prefix``::
     state/head              which transaction is the last: shoal.store.etcd.head
     state/<kind>/<id>       an object's JSON
     state/pack              the changes of a large transaction, until they are in their objects' keys
+    state/pack/<id>/<n>     the same of a whole state that is brought in, in pieces
     leader                  who leads: shoal.store.etcd.election
     turn                    somebody was beaten too often, and all others' commits wait while this is there
 
@@ -12,7 +13,8 @@ A commit is one etcd transaction: it compares the head with the revision that it
 the objects. etcd refuses more than 128 operations at once, and requests of more than 1.5 MiB, unless it is started with
 other limits, which a users' own is not. So a large transaction's changes are written as one compressed value beside the
 head, which says so; that is the commit. They are then copied to their objects' keys, before anything else is committed:
-by whoever committed them, or, should that one die over it, by the next who wants to commit.
+by whoever committed them, or, should that one die over it, by the next who wants to commit. A whole state may be larger
+than any request, so its pieces are written first; without the head that names them they mean nothing.
 """
 
 import asyncio
@@ -20,13 +22,14 @@ import logging
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from uuid import uuid4
 
 import msgspec
 
 from shoal.aio.broadcast import Lagged
-from shoal.errors import Damaged, ShoalError, Unavailable, Uncertain
+from shoal.errors import Conflict, Damaged, ShoalError, Unavailable, Uncertain
 from shoal.store.backend import Behind, Change, Contents, Deposed, Fence, Transaction
-from shoal.store.etcd.calls import GRANT, RANGE, REVOKE, TXN, created_at, delete, end_of, get, put, valued
+from shoal.store.etcd.calls import GRANT, RANGE, REVOKE, TXN, created_at, delete, delete_all, end_of, get, put, valued
 from shoal.store.etcd.client import Compacted, Etcd, Unanswered
 from shoal.store.etcd.head import NONE, Head, is_at
 from shoal.store.etcd.pb.rpc_pb2 import (
@@ -63,6 +66,7 @@ class EtcdBackend:
         self._state = f"{prefix}state/".encode()
         self._head = self._state + b"head"
         self._pack = self._state + b"pack"
+        self._pieces = self._state + b"pack/"
         self._turn = f"{prefix}turn".encode()
         self._has_turn = False
         # etcd's own revision up to which everything was read.
@@ -77,6 +81,9 @@ class EtcdBackend:
             except Compacted:
                 continue  # between two pages
 
+    def _pieces_of(self, head: Head) -> bytes:
+        return self._pieces + f"{head.id}/".encode()
+
     async def _load(self) -> Contents:
         head, objects, packed = NONE, {}, b""
         read, key = 0, self._state
@@ -88,9 +95,9 @@ class EtcdBackend:
             for kv in answer.kvs:
                 if kv.key == self._head:
                     head = Head.parse(kv.value)
-                elif kv.key == self._pack:
-                    packed = kv.value
-                else:
+                elif kv.key == self._pack or kv.key.startswith(self._pieces_of(head)):
+                    packed += kv.value
+                elif not kv.key.startswith(self._pieces):
                     change = self._change(kv)
                     objects[change.kind, change.key] = change
             if not answer.more:
@@ -131,7 +138,7 @@ class EtcdBackend:
             self._silent = False
             if answer.succeeded:
                 if self._is_large(transaction.changes):
-                    await self._spread_for_now(Head(transaction.revision, transaction.id, packed=True), transaction)
+                    await self._spread_for_now(transaction)
                 return
             found = _head_in(answer)
             if found.revision != transaction.revision - 1:
@@ -142,6 +149,41 @@ class EtcdBackend:
                 await asyncio.sleep(_TURN_PAUSE)
             else:
                 raise Deposed("this manager does not lead the swarm any more: nothing was changed")
+
+    async def seed(self, contents: Contents) -> None:
+        """Put the state of a swarm that was kept elsewhere into an etcd that has none: it goes on at its revision. Also
+        when this is cut off it is there entirely or not at all.
+
+        Raises Conflict where there is a state already, and :class:`~shoal.errors.Uncertain` where it cannot be said
+        whether this one is there, or will be.
+        """
+        head = Head(contents.revision, uuid4().hex, packed=True)
+        if not head.revision:
+            return await self._seeded(head, [])
+        packed = await _packed(contents.objects)
+        for number, start in enumerate(range(0, len(packed), MOST_BYTES)):
+            key = self._pieces_of(head) + f"{number:06}".encode()
+            await self._seeded(head, [put(key, packed[start : start + MOST_BYTES])])
+        await self._seeded(head, [put(self._head, head.value)])
+        await self._spread_for_now(Transaction(head.revision, head.id, contents.objects))
+
+    async def _seeded(self, head: Head, writes: list[RequestOp]) -> None:
+        """Write what a seed consists of, unless there is a head already; asked until there is an answer."""
+        request = TxnRequest(compare=is_at(self._head, 0), success=writes, failure=[get(self._head)])
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._etcd.patience
+        doubt = False
+        while True:
+            try:
+                answer = await self._etcd.ask(TXN, request)
+                break
+            except Unanswered as error:
+                doubt = doubt or error.begun
+                if loop.time() > deadline:
+                    raise _failed(error, doubt=doubt) from error
+                await asyncio.sleep(_PAUSE)
+        if not answer.succeeded and (found := _head_in(answer)).id != head.id:
+            raise Conflict(f"etcd holds a swarm's state already, of revision {found.revision}: nothing was changed")
 
     async def _answered(self, question: Awaitable[object], *, doubt: bool) -> None:
         """Await the answer to a question that a commit depends on."""
@@ -174,18 +216,28 @@ class EtcdBackend:
         key = self._state + f"{change.kind}/{change.key}".encode()
         return delete(key) if change.value is None else put(key, change.value)
 
-    async def _spread_for_now(self, head: Head, transaction: Transaction) -> None:
+    async def _spread_for_now(self, transaction: Transaction) -> None:
         """It is committed already: what fails here is done by the next who commits."""
         try:
-            await self._spread(head, transaction.changes)
+            await self._spread(Head(transaction.revision, transaction.id, packed=True), transaction.changes)
         except ShoalError as error:
             _log.warning("the parts of transaction %d are left for the next one: %s", transaction.revision, error)
 
     async def _unpack(self, head: Head) -> None:
         """Do what a large transaction's own store has not done, or not yet."""
-        answer = await self._etcd.ask_patiently(RANGE, RangeRequest(key=self._pack))
-        if answer.kvs:
-            await self._spread(head, await _unpacked(answer.kvs[0].value))
+        pieces, end = self._pieces_of(head), end_of(self._pack)
+        packed: list[bytes] = []
+        read, key, more = 0, self._pack, True
+        while more:
+            # As they are at one moment.
+            answer = await self._etcd.ask_patiently(RANGE, RangeRequest(key=key, range_end=end, limit=1, revision=read))
+            read, more = read or answer.header.revision, answer.more
+            for kv in answer.kvs:
+                key = kv.key + b"\0"
+                if kv.key == self._pack or kv.key.startswith(pieces):
+                    packed.append(kv.value)
+        if packed:
+            await self._spread(head, await _unpacked(b"".join(packed)))
 
     async def _spread(self, head: Head, changes: list[Change]) -> None:
         """Copy a pack's changes to their objects' keys and drop it, unless another store has done so meanwhile."""
@@ -193,7 +245,7 @@ class EtcdBackend:
         for number, portion in enumerate(portions, 1):
             writes = [self._written(change) for change in portion]
             if number == len(portions):
-                writes += [put(self._head, Head(head.revision, head.id).value), delete(self._pack)]
+                writes += [put(self._head, Head(head.revision, head.id).value), delete_all(self._pack)]
             request = TxnRequest(compare=[valued(self._head, head.value)], success=writes)
             if not (await self._etcd.ask_patiently(TXN, request)).succeeded:
                 return
@@ -272,10 +324,12 @@ class EtcdBackend:
                 head = Head.parse(event.kv.value)
             elif event.kv.key == self._pack:
                 packed = event.kv.value
-            else:
+            elif not event.kv.key.startswith(self._pieces):
                 changes.append(self._change(event.kv, deleted=deleted))
         if head is None:
             return None
+        if head.packed and not packed:
+            raise Lagged  # a whole state was brought in
         return Transaction(head.revision, head.id, await _unpacked(packed) if head.packed else changes)
 
     async def close(self) -> None:

@@ -40,6 +40,11 @@ def delete(key: bytes) -> RequestOp:
     return RequestOp(request_delete_range=DeleteRangeRequest(key=key))
 
 
+def delete_all(prefix: bytes) -> RequestOp:
+    """All keys with that prefix are gone."""
+    return RequestOp(request_delete_range=DeleteRangeRequest(key=prefix, range_end=end_of(prefix)))
+
+
 def get(key: bytes) -> RequestOp:
     """Read the key, in a transaction."""
     return RequestOp(request_range=RangeRequest(key=key))

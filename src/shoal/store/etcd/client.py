@@ -223,7 +223,8 @@ def translated(error: grpc.aio.AioRpcError, endpoint: str) -> ShoalError:
     code, text = error.code(), error.details() or error.code().name
     if any(words in text for words in _TOO_LARGE):
         return FailedPrecondition(
-            f"this changes more at once than etcd takes: start it with a higher --max-request-bytes ({text})"
+            "this changes more at once than etcd takes: start it with a higher --max-request-bytes (less than 10 MiB, "
+            f"or etcd 3.4 cannot read its own log): {text}"
         )
     if "too many operations" in text:
         return FailedPrecondition(f"etcd has to be started with --max-txn-ops of 128, its default, or more ({text})")
