@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,7 @@ from shoal.store.etcd.calls import RANGE, TXN, put
 from shoal.store.etcd.client import Etcd
 from shoal.store.etcd.members import Members
 from shoal.store.etcd.pb.rpc_pb2 import RangeRequest, TxnRequest
-from shoal.store.etcd.server import EtcdServer, peer_url_of
+from shoal.store.etcd.server import EtcdServer, Removed, peer_url_of
 
 T = TypeVar("T")
 NOW = datetime.now(UTC)
@@ -235,6 +235,15 @@ def test_three_members_lose_one_and_exclude_it() -> None:
                 await members.remove(found["one"].id)
             with pytest.raises(Conflict):
                 await members.promote(found["two"].id)
+            assert not await second.removed()
+            # The excluded one hears of it as soon as it is back, and comes in again as a new one only.
+            with suppress(Removed):
+                await first.start()
+            async with asyncio.timeout(20):
+                while not await first.removed():  # noqa: ASYNC110 (it is read from the log)
+                    await asyncio.sleep(0.01)
+            await first.destroy()
+            assert not await first.removed()
 
     run(flow())
 

@@ -49,6 +49,15 @@ _QUORUM_SECONDS = 3.0
 _ATTEMPT_SECONDS = 1.0
 
 
+# What it says before it ends, each time, when the others have removed it.
+_REMOVED = b"member has been permanently removed from the cluster"
+_LOG_END = 64 << 10
+
+
+class Removed(Unavailable):
+    """The others have removed this member: it never runs again with the data that it has."""
+
+
 def peer_url_of(host: str, port: int) -> str:
     """Where other members find the one at that IP address."""
     return f"https://{_bracketed(host)}:{port}"
@@ -128,7 +137,7 @@ class EtcdServer:
 
         A member that has no data yet founds an etcd of its own; with ``cluster``, which is all members' peer URLs by
         their names, it joins that one, in which it has to be a member already. With ``force_new`` it goes on with its
-        data as the only member. Raises Unavailable with the end of etcd's log.
+        data as the only member. Raises :class:`Removed`, or Unavailable with the end of etcd's log.
         """
         if await asyncio.to_thread(shutil.which, self._binary) is None:
             raise Unavailable(
@@ -139,14 +148,18 @@ class EtcdServer:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
         arguments = self._arguments(cluster)
-        if force_new:
-            await self._supervisor.stop()
-            await self._supervisor.start([*arguments, _FORCE])
-            try:
-                await self._led()
-            finally:
-                await self._supervisor.stop()
-        await self._supervisor.start(arguments, fits=self._fits)
+        try:
+            if force_new:
+                await self._force([*arguments, _FORCE])
+            await self._supervisor.start(arguments, fits=self._fits)
+        except Unavailable as error:
+            if await self.removed():
+                raise Removed("the swarm's other managers have removed this one from their etcd") from error
+            raise
+
+    async def removed(self) -> bool:
+        """Whether the others have removed this member, as far as it has heard: then it ends again and again."""
+        return _REMOVED in await asyncio.to_thread(self._log_end)
 
     async def stop(self) -> None:
         """End it and wait for it, also one that an earlier shoald left. Close connections to it before: it waits for
@@ -160,7 +173,26 @@ class EtcdServer:
     async def destroy(self) -> None:
         """End it and remove its data. Others still count it as a member until they have removed it."""
         await self.stop()
+        self.log_file.unlink(missing_ok=True)
         await asyncio.to_thread(shutil.rmtree, self.data, ignore_errors=True)
+
+    async def _force(self, arguments: list[str]) -> None:
+        """Make its data those of an only member; what is started afterwards must not have that flag any more."""
+        await self._supervisor.stop()
+        self.log_file.unlink(missing_ok=True)
+        await self._supervisor.start(arguments)
+        try:
+            await self._led()
+        finally:
+            await self._supervisor.stop()
+
+    def _log_end(self) -> bytes:
+        try:
+            with self.log_file.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_END))
+                return log.read()
+        except FileNotFoundError:
+            return b""
 
     def _arguments(self, cluster: Mapping[str, str] | None) -> list[str]:
         members = {**(cluster or {}), self.name: self.peer_url}
