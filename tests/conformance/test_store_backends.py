@@ -14,6 +14,7 @@ import pytest
 
 from shoal.aio.broadcast import Lagged
 from shoal.aio.clock import SystemClock
+from shoal.aio.tasks import spawn
 from shoal.errors import Conflict, Internal, NotFound
 from shoal.objects.ids import NetworkId, ServiceId, TaskId
 from shoal.objects.network import Network, NetworkSpec
@@ -384,5 +385,80 @@ def test_what_is_no_database_is_an_internal_error(tmp_path: Path) -> None:
         with pytest.raises(Internal):
             await backend.load()
         await backend.close()
+
+    run(flow())
+
+
+def test_a_store_moves_and_nobody_notices(make: Make) -> None:
+    async def flow() -> None:
+        backend = make()
+        store = await opened(MemoryBackend())
+        for number in range(3):
+            await store.update(lambda tx, number=number: tx.create(service(number)))  # type: ignore[misc]
+        with store.watch() as events:
+            fenced = store.fenced(None)
+            settled: list[int] = []
+
+            async def settle() -> None:
+                settled.append((await make().load()).revision)
+
+            moving = spawn(store.move(backend, settle=settle), name="move")
+            await asyncio.sleep(0)
+            # It waits for the move, and is done in the new place.
+            await fenced.update(lambda tx: tx.create(service(3)))
+            await moving
+            assert settled == [3]
+            heard = [event.obj.id for batch in await events.drain() for event in batch]
+            assert heard == ["s3"]
+        assert store.revision == 4 and len(store.view.all(Service)) == 4
+        await store.close()
+        again = await opened(make())
+        assert again.revision == 4 and {s.id for s in again.view.all(Service)} == {"s0", "s1", "s2", "s3"}
+        assert again.view.by_name(Service, "web2") is not None
+        await again.close()
+
+    run(flow())
+
+
+def test_a_place_that_has_a_state_takes_no_other_and_the_store_stays_where_it_is(make: Make) -> None:
+    async def flow() -> None:
+        taken = await opened(make())
+        await taken.update(lambda tx: tx.create(service(9)))
+        await taken.close()
+        store = await opened(MemoryBackend())
+        await store.update(lambda tx: tx.create(service(1)))
+        other = make()
+
+        async def settle() -> None:
+            raise AssertionError("it was not moved")
+
+        with pytest.raises(Conflict):
+            await store.move(other, settle=settle)
+        await other.close()
+        await store.update(lambda tx: tx.create(service(2)))
+        assert store.revision == 2
+        await store.close()
+        again = await opened(make())
+        assert [s.id for s in again.view.all(Service)] == ["s9"]
+        await again.close()
+
+    run(flow())
+
+
+def test_a_move_that_cannot_be_settled_is_none(make: Make) -> None:
+    async def flow() -> None:
+        store = await opened(MemoryBackend())
+        await store.update(lambda tx: tx.create(service(1)))
+        other = make()
+
+        async def settle() -> None:
+            raise NotFound("the disk is gone")
+
+        with pytest.raises(NotFound):
+            await store.move(other, settle=settle)
+        await other.close()
+        await store.update(lambda tx: tx.create(service(2)))
+        assert {s.id for s in store.view.all(Service)} == {"s1", "s2"}
+        await store.close()
 
     run(flow())

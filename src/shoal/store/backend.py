@@ -71,6 +71,13 @@ class Backend(Protocol):
         be trusted."""
         ...
 
+    async def seed(self, contents: Contents) -> None:
+        """Take in all that another place held, durably and at once, where there is nothing yet; instead of ``load``.
+
+        Raises :class:`~shoal.errors.Conflict` where there is a state already.
+        """
+        ...
+
     async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
         """Make one transaction durable; it is so when this returns, and not visible to ``load`` when it raises.
 

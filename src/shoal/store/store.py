@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from copy import copy
 from itertools import count
@@ -42,16 +42,14 @@ class Store:
     """
 
     def __init__(self, *, backend: Backend, clock: Clock, patience: float = CATCH_UP_SECONDS) -> None:
-        self._backend = backend
         self._clock = clock
         self._patience = patience
         self._tables = Tables()
         self._lock = asyncio.Lock()
         self._events: Broadcast[list[Event]] = Broadcast()
-        self._follower: asyncio.Task[None] | None = None
         self._fence: Fence | None = None
         # Changes of what is below are seen by the fenced views as well, so they are changes in place.
-        self._position = _Position()
+        self._position = _Position(backend)
 
     @classmethod
     async def open(cls, *, backend: Backend, clock: Clock, patience: float = CATCH_UP_SECONDS) -> "Store":
@@ -65,7 +63,7 @@ class Store:
             await backend.close()
             raise
         store._position.revision = contents.revision
-        store._follower = spawn(store._follow(), name="follow the store")
+        store._position.follower = spawn(store._follow(), name="follow the store")
         return store
 
     @property
@@ -79,6 +77,27 @@ class Store:
         view = copy(self)
         view._fence = fence  # noqa: SLF001 (a Store's own)
         return view
+
+    async def move(self, backend: Backend, *, settle: Callable[[], Awaitable[None]]) -> None:
+        """Go on in another place, which is empty; views and watches notice nothing, and transactions wait meanwhile.
+
+        ``settle`` is awaited between: before it everything is in the old place, after it in the new one. What it or the
+        new place raises changes nothing, and the new backend stays the caller's.
+        """
+        position = self._position
+        async with self._lock:
+            revision, objects = self.snapshot()
+            changes: list[Change] = []
+            for obj in objects:
+                changes.append(Change(KIND_OF[type(obj)], str(obj.id), encode(obj)))
+                if len(changes) % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
+            await backend.seed(Contents(revision, changes))
+            await settle()
+            await cancel(position.follower)
+            old, position.backend = position.backend, backend
+            position.follower = spawn(self._follow(), name="follow the store")
+        await old.close()
 
     def snapshot(self) -> tuple[int, list[Stored]]:
         """The revision, and every object as it is at that one."""
@@ -108,13 +127,13 @@ class Store:
                     return result
                 if attempt == _BEATEN:
                     # A slow closure would never be first among quick ones.
-                    await held.enter_async_context(self._backend.turn())
+                    await held.enter_async_context(self._position.backend.turn())
             raise AssertionError("unreachable")
 
     async def _commit(self, own: "_Own") -> bool:
         """Commit a transaction and take it in; False where another store's came first, which is taken in then."""
         try:
-            await self._backend.commit(own.transaction, self._fence)
+            await self._position.backend.commit(own.transaction, self._fence)
         except Behind as behind:
             await self._catch_up(max(behind.revision, own.transaction.revision), doubt=behind.doubt)
             if behind.doubt and own.kept is None:
@@ -179,7 +198,7 @@ class Store:
                 if lagged:
                     await self._reload()
                     lagged, position.trouble = False, ""
-                async with aclosing(self._backend.follow(self.revision)) as transactions:
+                async with aclosing(self._position.backend.follow(self.revision)) as transactions:
                     async for transaction in transactions:
                         await self._hear(transaction)
                 return
@@ -222,7 +241,7 @@ class Store:
         """Read everything anew, in the place of the transactions that were missed; watchers have to start afresh."""
         while True:
             before = self.revision
-            contents = await self._backend.load()
+            contents = await self._position.backend.load()
             tables = await _tables_of(contents)
             if self.revision == before:
                 break
@@ -239,9 +258,9 @@ class Store:
     async def close(self) -> None:
         """End all watches and let go of the backend, after the transaction that may be under way."""
         async with self._lock:
-            await cancel(self._follower)
+            await cancel(self._position.follower)
             self._events.close()
-            await self._backend.close()
+            await self._position.backend.close()
 
 
 class _Own:
@@ -254,9 +273,11 @@ class _Own:
 
 
 class _Position:
-    """How far a store has come; ``trouble`` is why it does not come further."""
+    """Where a store is, and how far it has come; ``trouble`` is why it does not come further."""
 
-    def __init__(self) -> None:
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.follower: asyncio.Task[None] | None = None
         self.revision = 0
         self.moved = asyncio.Event()
         self.own: _Own | None = None

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, nullcontext
 
 from shoal.aio.broadcast import Broadcast, Lagged
+from shoal.errors import Conflict
 from shoal.store.backend import Behind, Change, Contents, Deposed, Fence, Transaction
 
 # Transactions that a store which comes late can still be told one by one.
@@ -27,6 +28,12 @@ class MemoryBackend:
 
     async def load(self) -> Contents:
         return Contents(self._revision, [Change(kind, key, value) for (kind, key), value in self._objects.items()])
+
+    async def seed(self, contents: Contents) -> None:
+        if self._revision:
+            raise Conflict("there is a swarm's state here already")
+        self._revision = contents.revision
+        self._objects = {(change.kind, change.key): change.value or b"" for change in contents.objects}
 
     async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
         if transaction.revision != self._revision + 1:

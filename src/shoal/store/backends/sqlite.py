@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from shoal.durable.objectfile import ObjectFile, Row
+from shoal.errors import Conflict
 from shoal.objects.base import encode
 from shoal.store.backend import Change, Contents, Fence, Transaction
 from shoal.store.tables import KIND_OF, Stored
@@ -31,6 +32,9 @@ class SQLiteBackend:
 
     async def load(self) -> Contents:
         return await self._run(self._load)
+
+    async def seed(self, contents: Contents) -> None:
+        await self._run(lambda: self._seed(contents))
 
     async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
         """The file has one writer, so no revision is ever taken, and no leadership can be lost."""
@@ -61,6 +65,11 @@ class SQLiteBackend:
     def _load(self) -> Contents:
         file = self._open()
         return Contents(file.number, [Change(*found) for found in file.rows()])
+
+    def _seed(self, contents: Contents) -> None:
+        if self._open().number:
+            raise Conflict(f"{self._path} holds a swarm's state already")
+        self._commit(contents.revision, contents.objects)
 
     def _commit(self, revision: int, changes: list[Change]) -> None:
         self._open().commit([Row(change.kind, change.key, change.value) for change in changes], revision)

@@ -40,6 +40,8 @@ _OPTIONS = [
 
 # What gRPC says of a call for which there was no connection, and etcd of a request that it has not begun.
 _NOT_BEGUN = ("failed to connect to all addresses", "etcdserver: no leader", "etcdserver: too many requests")
+# What is no answer of etcd's either, under codes that mean something else.
+_BROKEN = ("too many requests", "Internal error from Core")
 _TOO_LARGE = ("etcdserver: request is too large", "received message larger than max")
 # What it says of members that shall come, go or be promoted.
 _MEMBERSHIP: dict[str, type[ShoalError]] = {
@@ -238,7 +240,7 @@ def translated(error: grpc.aio.AioRpcError, endpoint: str) -> ShoalError:
             return kind(f"etcd's members are not changed now: {text}")
     if "has been compacted" in text or "is a future revision" in text:
         return Compacted(text)
-    if code in _PASSING or "too many requests" in text:
+    if code in _PASSING or any(words in text for words in _BROKEN):
         return Unanswered(f"{endpoint}: {text}", begun=not any(words in text for words in _NOT_BEGUN))
     if code is grpc.StatusCode.NOT_FOUND:
         return NotFound(text)

@@ -36,6 +36,8 @@ _FLAGS = (
     "--auto-compaction-retention=5m",
     # etcd keeps so many entries in memory, besides 5,000 for members that are behind: by default 100,000.
     "--snapshot-count=10000",
+    # One that was cut off and comes back asks whether there is need of an election, before it brings one about.
+    "--pre-vote",
     "--logger=zap",
     "--log-level=warn",
     "--log-outputs=stderr",
@@ -61,6 +63,15 @@ class Removed(Unavailable):
 def peer_url_of(host: str, port: int) -> str:
     """Where other members find the one at that IP address."""
     return f"https://{_bracketed(host)}:{port}"
+
+
+def check_installed(binary: str = "etcd") -> None:
+    """Raise Unavailable where there is no etcd to run."""
+    if shutil.which(binary) is None:
+        raise Unavailable(
+            f"etcd is not installed: there is no {binary} in PATH, and managers share the swarm's state in it; install "
+            "it (apt-get install etcd-server; its own service is not needed) and try again"
+        )
 
 
 class EtcdServer:
@@ -139,11 +150,7 @@ class EtcdServer:
         their names, it joins that one, in which it has to be a member already. With ``force_new`` it goes on with its
         data as the only member. Raises :class:`Removed`, or Unavailable with the end of etcd's log.
         """
-        if await asyncio.to_thread(shutil.which, self._binary) is None:
-            raise Unavailable(
-                f"etcd is not installed: there is no {self._binary} in PATH, and managers share the swarm's state in "
-                "it; install it (apt-get install etcd-server; its own service is not needed) and try again"
-            )
+        await asyncio.to_thread(check_installed, self._binary)
         for folder in (self.data, self.state):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.chmod(0o700)
