@@ -75,10 +75,11 @@ class Place:
 
 
 class Cluster:
-    """A swarm on a lab's hosts: ``node1`` is its manager."""
+    """A swarm on a lab's hosts: ``node1`` is a manager; ``at`` is the one that is asked."""
 
     def __init__(self, place: Place, count: int, *flags: str) -> None:
         self.place = place
+        self.at = "node1"
         self.hosts = [f"node{number}" for number in range(1, count + 1)]
         archives = [word for name in ("nginx", "busybox") for word in ("--image", str(images.build(name, IMAGES)))]
         said = place.lab("up", str(count), *archives, *flags)
@@ -86,9 +87,9 @@ class Cluster:
         rows = place.lab("ls", "--format", "{{.Host}} {{.Address}}").lines
         self.address = dict(row.split() for row in rows)
 
-    def docker(self, *words: str, host: str = "node1", check: bool = True) -> Ran:
+    def docker(self, *words: str, host: str = "", check: bool = True) -> Ran:
         """Run the real client on a host."""
-        return self.place.inside(host, "docker", *words, check=check)
+        return self.place.inside(host or self.at, "docker", *words, check=check)
 
     def web(self, *flags: str, replicas: int = 2, name: str = "web") -> None:
         """A service of nginx, running."""
@@ -127,8 +128,29 @@ class Cluster:
         words = ("inspect", "--format", "{{.Name}} {{.State.StartedAt}}", *ids)
         return dict(row.split() for row in self.docker(*words, host=host).lines) if ids else {}
 
+    def managers(self) -> dict[str, str]:
+        """What each manager is, by host name: Leader, Reachable or Unreachable."""
+        rows = self.docker("node", "ls", "--format", "{{.Hostname}} {{.ManagerStatus}}").lines
+        return dict(row.split() for row in rows if len(row.split()) == 2)
+
+    def leader(self) -> str:
+        """The leader's host name."""
+        found = [host for host, status in self.managers().items() if status == "Leader"]
+        return found[0] if found else ""
+
+    def kill_shoald(self, host: str) -> None:
+        """As the kernel may; its machine goes on."""
+        self.place.inside(host, "sh", "-c", "kill -9 $(cat /run/shoald.pid)")
+
+    def start_shoald(self, host: str) -> None:
+        """Start it again, and wait until it answers."""
+        folder = self.place.folder / self.place.name / host
+        self.place.inside(host, "sh", "-c", f"setsid {folder}/shoald >>{folder}/shoald.log 2>&1 </dev/null &")
+        eventually(lambda: self.docker("version", host=host, check=False).status == 0)
+
     def reset(self) -> None:
         """Every host on, in reach and active; no service, no network, no plain container."""
+        self.at = "node1"
         for host in self.hosts:
             self.place.lab("heal", host, check=False)
             self.place.lab("start", host)

@@ -21,10 +21,12 @@ from shoal.pki.identity import MANAGER_NAME
 from shoal.pki.tokens import parse_token
 from shoal.wire.admission import (
     JOIN,
+    QUORUM,
     RENEW,
     ROOT,
     Admitted,
     JoinRequest,
+    Quorum,
     Refusal,
     RenewalRequest,
     Renewed,
@@ -40,7 +42,7 @@ _ANSWER = 10.0
 _SKEW, _MOST_SKEW = timedelta(seconds=30), SHORTEST_VALIDITY
 
 
-async def join(managers: Sequence[str], asked: JoinRequest, now: datetime) -> tuple[str, str, NodeFiles]:
+async def join(managers: Sequence[str], asked: JoinRequest, now: datetime) -> tuple[Admitted, str, NodeFiles]:
     """Ask the managers (``address:port``), one after the other, to be let in; the new node's id, the manager that let
     it in, and the node's files. ``asked`` has no request for a certificate yet. Raises InvalidArgument, Forbidden,
     Conflict with a manager's reason, Unavailable when none answers."""
@@ -48,28 +50,40 @@ async def join(managers: Sequence[str], asked: JoinRequest, now: datetime) -> tu
     key = await asyncio.to_thread(new_key)
     asked = msgspec.structs.replace(asked, csr=request(key).decode())
 
-    async def ask(address: str) -> tuple[str, str, NodeFiles]:
+    async def ask(address: str) -> tuple[Admitted, str, NodeFiles]:
         told = decode(await _call(address, contexts.untrusting_client(), "GET", ROOT), TrustRoot)
         root = told.certificate.encode()
         token.verify_root(root)
         _check_clock(told, address, now)
         admitted = decode(await _call(address, contexts.joining_client(root), "POST", JOIN, encode(asked)), Admitted)
         held = NodeFiles(root=root, certificate=admitted.certificate.encode(), key=key)
-        return admitted.node_id, address, held
+        return admitted, address, held
 
     return await _first(managers, ask)
 
 
-async def renew(managers: Sequence[str], folder: Path) -> NodeFiles:
-    """A new key and a new certificate for the node whose files are in ``folder``. Raises Forbidden where the swarm does
-    not know it any more, Unavailable when no manager answers."""
+async def renew(managers: Sequence[str], folder: Path, advertise: str) -> NodeFiles:
+    """A new key and a new certificate, of the role that it is to have, for the node whose files are in ``folder`` and
+    that is reached at ``advertise``. Raises Forbidden where the swarm does not know it any more, Unavailable when no
+    manager answers."""
     key = await asyncio.to_thread(new_key)
-    body = encode(RenewalRequest(csr=request(key).decode()))
+    body = encode(RenewalRequest(csr=request(key).decode(), advertise=advertise))
     tls = await asyncio.to_thread(contexts.swarm_client, folder)
 
     async def ask(address: str) -> NodeFiles:
         renewed = decode(await _call(address, tls, "POST", RENEW, body), Renewed)
         return NodeFiles(root=renewed.root.encode(), certificate=renewed.certificate.encode(), key=key)
+
+    return await _first(managers, ask)
+
+
+async def quorum(managers: Sequence[str], folder: Path) -> dict[str, str]:
+    """The names of the members of the swarm's etcd, by peer URL, for the manager whose files are in ``folder``. Raises
+    as :func:`renew`."""
+    tls = await asyncio.to_thread(contexts.swarm_client, folder)
+
+    async def ask(address: str) -> dict[str, str]:
+        return decode(await _call(address, tls, "GET", QUORUM), Quorum).members
 
     return await _first(managers, ask)
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from shoal.engine.cluster import ClusterNetworks, PeerNode
 from shoal.network.flows import Backends
 from shoal.network.node import Mesh, MeshPort, OverlayNetwork, RemoteEndpoint, VirtualService
+from shoal.objects.defaults import LEAST_MTU
 from shoal.objects.network import MTU_OPTION, Network
 from shoal.wire.cluster import (
     ClusterResource,
@@ -28,8 +29,6 @@ from shoal.wire.keeper import TASK_TTL, VIP_TTL, NetworkRecords, Pointer, Record
 
 # What VXLAN over IPv4 adds to each frame, in bytes (RFC 7348).
 VXLAN_OVERHEAD = 50
-# What every link that carries IPv4 takes (RFC 791).
-_LEAST_MTU = 576
 
 
 def cluster_networks(
@@ -81,7 +80,7 @@ def _readable(node: NodeResource) -> NodeResource:
         ipaddress.ip_address(node.addr)
     except ValueError:
         node = replace(node, addr="")
-    return node if node.mtu >= _LEAST_MTU else replace(node, mtu=0)
+    return node if node.mtu >= LEAST_MTU else replace(node, mtu=0)
 
 
 def _without(service: ServiceResource, ended: Collection[str], lost: Collection[str]) -> ServiceResource:

@@ -23,6 +23,7 @@ from shoal.errors import Conflict, Forbidden, ShoalError, Unavailable
 from shoal.objects.node import NodeDescription
 from shoal.objects.task import TaskStatus
 from shoal.wire.cluster import (
+    ELSEWHERE_CODE,
     REMOVED_CODE,
     Applied,
     Assignments,
@@ -34,6 +35,7 @@ from shoal.wire.cluster import (
     Leaving,
     NetworkAttached,
     ReadLog,
+    RelayRead,
     Revision,
     StatusReport,
     StatusTaken,
@@ -57,14 +59,22 @@ _MISSED, _LEAST = 3, 2.0
 _PART = 0.5
 
 
+class _Elsewhere(Exception):
+    """This manager does not lead: the one at ``leader`` does, if it is known."""
+
+    def __init__(self, leader: str) -> None:
+        super().__init__(leader)
+        self.leader = leader
+
+
 class _Removed(Exception):
     """A manager says that this node is a member no longer."""
 
 
 class ManagerSession:
-    """Keeps a session with one of the ``managers`` (``address:port``) open. ``assign`` is called with each version, in
-    order; ``removed``, once, when a manager says that this node was taken out of the swarm. ``seen`` is the newest
-    state that this node was told of. ``send_log`` sends a task's log into a stream of this manager's."""
+    """Keeps a session with the leader among the ``managers`` (``address:port``) open. ``assign`` is called with each
+    version, in order; ``removed``, once, when a manager says that this node was taken out of the swarm. ``seen`` is the
+    newest state that this node was told of. ``send_log`` sends a task's log into a stream of this manager's."""
 
     def __init__(
         self,
@@ -96,6 +106,7 @@ class ManagerSession:
         self._streams = Streams(tls=tls, server_name=server_name)
         self._clock = clock
         self._turn = 0
+        self._leader = self._last = ""
         self._pending: dict[str, TaskStatus] = {}
         self._sent: dict[int, dict[str, TaskStatus]] = {}
         self._number = 0
@@ -186,7 +197,7 @@ class ManagerSession:
 
     async def run(self) -> None:
         """Hold sessions, one after the other, until cancelled, or until this node is a member no longer."""
-        pause = _FIRST_PAUSE
+        pause, led = _FIRST_PAUSE, False
         while True:
             manager = self._next()
             began = self._clock.monotonic()
@@ -195,6 +206,11 @@ class ManagerSession:
             except _Removed:
                 await self._removed()
                 return
+            except _Elsewhere as elsewhere:
+                # Two that take each other for the leader are not asked in turn without a pause.
+                if elsewhere.leader and not led:
+                    self._leader, led = elsewhere.leader, True
+                    continue
             except ShoalError as error:
                 self.refusal = f"no session with the manager at {manager}: {error}"
                 _log.info("%s", self.refusal)
@@ -204,15 +220,31 @@ class ManagerSession:
                 _log.exception("the session with the manager at %s failed", manager)
             if self._clock.monotonic() - began > _LAST_PAUSE:
                 pause = _FIRST_PAUSE
+            led = False
             self._turn += 1
             # Not all nodes at once, when a manager comes back.
             await self._clock.sleep(pause * random.uniform(0.5, 1.5))
-            pause = min(pause * 2, _LAST_PAUSE)
+            pause = min(pause * 2, self._longest_pause)
+
+    @property
+    def _longest_pause(self) -> float:
+        """Where there are several managers, one of them leads soon."""
+        return _LAST_PAUSE if len(self._managers()) < 2 else _LAST_PAUSE / 10
 
     def _next(self) -> str:
-        """The manager whose turn it is: the same one until its line breaks."""
+        """The manager to turn to: the one that another has named as the leader, or whose turn it is, which is not the
+        one that was lost just now."""
+        leader, self._leader = self._leader, ""
         managers = self._managers()
-        return managers[self._turn % len(managers)] if managers else ""
+        others = [address for address in managers if address != self._last] or managers
+        self._last = leader or (others[self._turn % len(others)] if others else "")
+        return self._last
+
+    async def relay(self, node_id: str, wanted: ReadLog) -> None:
+        """Have the leader ask that node; for this node's own manager. Raises ConnectionError without a session."""
+        if self._socket is None:
+            raise ConnectionResetError("there is no session with the leader")
+        await self._send(self._socket, RelayRead(node_id=node_id, wanted=wanted))
 
     async def leave(self) -> None:
         """Say that this node leaves the swarm, if somebody is there to hear it."""
@@ -255,7 +287,7 @@ class ManagerSession:
                     case Assignments() as assignments:
                         await self._take(assignments, socket)
                     case ReadLog(stream_id=stream_id) as asked:
-                        self._streams.open(manager, stream_id, partial(self._send_log, asked))
+                        self._streams.open(asked.manager or manager, stream_id, partial(self._send_log, asked))
                     case StatusTaken(number=number) as taken:
                         self._sent.pop(number, None)
                         self._answer(taken)
@@ -271,6 +303,8 @@ class ManagerSession:
             self._sent.clear()
         if socket.close_code == REMOVED_CODE:
             raise _Removed
+        if socket.close_code == ELSEWHERE_CODE:
+            raise _Elsewhere(told)
         if told:
             raise Unavailable(told)
 

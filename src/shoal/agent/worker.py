@@ -84,7 +84,7 @@ class Worker:
         self._lock = asyncio.Lock()
         self._attachments = Attachments()
         self._is_incomplete = False
-        self._lost: frozenset[str] = frozenset()
+        self.lost: frozenset[str] = frozenset()
         self._resting: set[str] = set()
         self.seen = Revision()
 
@@ -114,7 +114,7 @@ class Worker:
         ended = {task_id for task_id, status in self._statuses.items() if is_terminal(TaskState.of(status.state))}
         ended |= self._resting
         return cluster_networks(
-            self._resources.values(), self._node_id, self._underlay_mtu, ended=ended, lost=self._lost
+            self._resources.values(), self._node_id, self._underlay_mtu, ended=ended, lost=self.lost
         )
 
     def managers(self) -> dict[str, str]:
@@ -124,6 +124,11 @@ class Worker:
     def attachable(self) -> dict[str, str]:
         """The names, by id, of the networks that plain containers may join, wherever they are by now."""
         return cluster.attachable if (cluster := self._cluster) else {}
+
+    @property
+    def role(self) -> str:
+        """What this node is to be, worker or manager; empty where nobody has said."""
+        return cluster.role if (cluster := self._cluster) else ""
 
     @property
     def _cluster(self) -> ClusterResource | None:
@@ -141,7 +146,7 @@ class Worker:
     async def lose(self, nodes: frozenset[str]) -> None:
         """Send nothing to the tasks of these nodes, which are out of reach, until others are named."""
         async with self._lock:
-            self._lost = nodes
+            self.lost = nodes
             try:
                 await self._tell_networks(self._networks())
             except ShoalError as error:

@@ -8,6 +8,8 @@ from shoal.errors import InvalidArgument
 from shoal.kernel.routes import underlays
 
 PORT = 2377
+# From a manager's port to the one where its etcd hears the others': 2380, etcd's own, beside 2377.
+PEER_OFFSET = 3
 _BAD_LISTEN = "listen address must be an IP address or network interface (with optional port number)"
 _BAD_ADVERTISE = "advertise address must be a non-zero IP address or network interface (with optional port number)"
 _BAD_DATA_PATH = "data path address must be a non-zero IP address or network interface (without port number)"

@@ -24,6 +24,8 @@ from shoal.pki.identity import identity
 from shoal.store.tx import View
 
 FILE, DATABASE, CERTIFICATES = "membership.json", "state.db", "certificates"
+# Where the state is when several managers share it, as a membership says it; the folder of this one's part.
+ETCD = "etcd"
 WAYS_OUT = (
     "restore it from a backup (shoal state import --force FILE), or start shoald once with --recover, which keeps what "
     "can be read, moves the file aside and says what is dropped"
@@ -32,7 +34,8 @@ WAYS_OUT = (
 
 class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this node is, where it listens and is reached, and the managers that it came to know when it joined (the
-    snapshot knows the present ones). ``sum`` is over the other fields; it is set when writing."""
+    snapshot knows the present ones). ``store`` is where a manager has the state: :data:`ETCD`, empty for the file.
+    ``sum`` is over the other fields; it is set when writing."""
 
     node_id: str
     listen: str
@@ -40,6 +43,7 @@ class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_path: str
     is_manager: bool = True
     managers: list[str] = []
+    store: str = ""
     sum: int = 0
 
 
@@ -47,31 +51,34 @@ def read(folder: Path) -> Membership | None:
     """What this node is in its swarm, None where it is in none. Raises Damaged for what cannot be trusted."""
     path = folder / FILE
     try:
-        found = msgspec.json.decode(path.read_bytes(), type=Membership)
+        content = path.read_bytes()
+        found = msgspec.json.decode(content, type=Membership)
     except FileNotFoundError as error:
-        if not (folder / DATABASE).exists() and not (folder / CERTIFICATES).exists():
+        if not any((folder / name).exists() for name in (DATABASE, ETCD, CERTIFICATES)):
             return None
         raise Damaged(f"{path} is missing, which says what this node is in its swarm") from error
     except OSError as error:
         raise refusal(f"{path} cannot be read", error, folder) from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged(f"{path} cannot be trusted: {error}") from error
-    if found.sum and found.sum != _sum(found):
+    if found.sum and found.sum != _sum(content):
         raise Damaged(f"{path} cannot be trusted: it is not as it was written")
     return found
 
 
 def write(folder: Path, membership: Membership) -> None:
     """Keep it, durably. Raises NoRoom, Internal."""
-    summed = msgspec.structs.replace(membership, sum=_sum(membership))
+    summed = msgspec.structs.replace(membership, sum=_sum(msgspec.json.encode(membership)))
     try:
         durable.write(folder / FILE, msgspec.json.encode(summed))
     except OSError as error:
         raise refusal(f"{folder / FILE} cannot be written", error, folder.parent) from error
 
 
-def _sum(membership: Membership) -> int:
-    return zlib.crc32(msgspec.json.encode(msgspec.structs.replace(membership, sum=0)))
+def _sum(content: bytes) -> int:
+    """Over the fields that the file has, which are fewer in one of an older version."""
+    fields: dict[str, object] = msgspec.json.decode(content)
+    return zlib.crc32(msgspec.json.encode(fields | {"sum": 0}))
 
 
 def check(membership: Membership, folder: Path, view: View) -> None:
@@ -79,11 +86,12 @@ def check(membership: Membership, folder: Path, view: View) -> None:
     clusters = view.all(Cluster)
     if not clusters or view.get(Node, NodeId(membership.node_id)) is None:
         lost = f"node {membership.node_id}" if clusters else "the swarm itself"
-        raise Damaged(f"the swarm's state in {folder / DATABASE} cannot be trusted: {lost} is not in it")
+        place = "etcd" if membership.store else folder / DATABASE
+        raise Damaged(f"the swarm's state in {place} cannot be trusted: {lost} is not in it")
     check_certificates(membership, folder)
     held = files.load(folder / CERTIFICATES)
     if identity(held.certificate).cluster_id != clusters[0].id or not _is_root_of(held.root, clusters[0]):
-        raise Damaged(f"the certificates in {folder / CERTIFICATES} are another swarm's than {folder / DATABASE}")
+        raise Damaged(f"the certificates in {folder / CERTIFICATES} are another swarm's than its state")
 
 
 def check_certificates(membership: Membership, folder: Path) -> None:

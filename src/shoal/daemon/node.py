@@ -99,6 +99,7 @@ class NodeDaemon:
         self._swarm = Swarm(
             folder=config.data_root / "swarm",
             data_root=config.data_root,
+            exec_root=config.exec_root,
             engine=engine,
             clock=clock,
         )

@@ -285,7 +285,7 @@ def _recover_certificates(
         membership.check(member, folder, TableView(tables))
     except Damaged as error:
         try:
-            fresh = issue(cluster, NodeId(member.node_id), now)
+            fresh = issue(cluster, NodeId(member.node_id), member.advertise, now)
         except InvalidArgument as reason:
             yield str(error)
             yield f"  and the swarm's authority cannot make new ones: {reason}"

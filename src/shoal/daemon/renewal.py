@@ -50,11 +50,15 @@ class Renewal:
         # The same moment for the same certificate, however often it is looked at.
         if now < renewal_due(certificate, random.Random(certificate)):
             return False
-        await asyncio.to_thread(files.save, self._folder, await self._issue(now))
+        await self.renew()
+        return True
+
+    async def renew(self) -> None:
+        """Have another certificate now, due or not: the node is to be something else. Raises ShoalError."""
+        await asyncio.to_thread(files.save, self._folder, await self._issue(self._clock.now()))
         for context in self._contexts:
             contexts.reload(context, self._folder)
         _log.info("the node's certificate has been renewed")
-        return True
 
     async def run(self) -> None:
         """Look every hour, more often for a certificate that holds for a day or less, until cancelled."""

@@ -11,19 +11,21 @@ from shoal.daemon.backup import Backup
 from shoal.daemon.membership import Membership
 from shoal.durable import salvage
 from shoal.durable.objectfile import ObjectFile, Row, read_mark
-from shoal.manager.cluster import in_a_new_epoch
+from shoal.manager.cluster import as_worker, in_a_new_epoch
 from shoal.manager.found import first_node, issue
+from shoal.objects.node import Node
 from shoal.pki import files
 from shoal.store.backends.sqlite import STATE, rows_of
+from shoal.store.tables import Stored
 
 
 def make(folder: Path, member: Membership, backup: Backup, now: datetime) -> None:
     """A manager's folder as it is before it appears, with this node in the place of the one that wrote the backup."""
     fresh = membership.making(folder)
-    files.save(fresh / membership.CERTIFICATES, issue(backup.cluster, backup.node.id, now))
+    files.save(fresh / membership.CERTIFICATES, issue(backup.cluster, backup.node.id, member.advertise, now))
     there = first_node(backup.node.id, member.advertise)
     node = msgspec.structs.replace(backup.node, manager_status=there.manager_status, status=there.status)
-    objects = [node if obj is backup.node else obj for obj in in_a_new_epoch(backup.objects, now)]
+    objects = [node if obj is backup.node else obj for obj in _alone(backup, now)]
     file = ObjectFile.open(fresh / membership.DATABASE, what=STATE, root=folder.parent)
     try:
         file.commit([Row(*row) for row in rows_of(objects)], backup.manifest.revision)
@@ -32,12 +34,21 @@ def make(folder: Path, member: Membership, backup: Backup, now: datetime) -> Non
     membership.write(fresh, member)
 
 
-def replace(folder: Path, backup: Backup, now: datetime) -> None:
-    """The backup's state in the place of what is in a manager's own folder."""
+def replace(folder: Path, member: Membership, backup: Backup, now: datetime) -> None:
+    """The backup's state in the place of what is in a manager's own folder; ``member`` is what it is with that."""
     database = folder / membership.DATABASE
     # Versions go up, also for those who have seen what came after the backup.
     number = max(read_mark(database), backup.manifest.revision) + 1
     database.touch(mode=0o600)
-    rows = rows_of(in_a_new_epoch(backup.objects, now))
+    rows = rows_of(_alone(backup, now))
     salvage.replace(database, rows, number, what=STATE, root=folder.parent, stamp=salvage.stamp(now))
-    files.save(folder / membership.CERTIFICATES, issue(backup.cluster, backup.node.id, now))
+    files.save(folder / membership.CERTIFICATES, issue(backup.cluster, backup.node.id, member.advertise, now))
+    membership.write(folder, member)
+
+
+def _alone(backup: Backup, now: datetime) -> list[Stored]:
+    """The backup's objects as a new epoch's, with its manager as the only one: the others have another state."""
+    return [
+        obj if obj is backup.node or not isinstance(obj, Node) else as_worker(obj)
+        for obj in in_a_new_epoch(backup.objects, now)
+    ]

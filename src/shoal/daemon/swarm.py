@@ -1,74 +1,68 @@
-"""This node's membership in a swarm: founding, leaving, and starting again what it is after a restart.
+"""This node's membership in a swarm: founding, joining, leaving, what it is to be in it, and being it again after a
+restart.
 
-The state file says which node this is; the certificates lie beside it. A manager runs the control plane and an agent
-that dials it like any other node's.
+The state file says which node this is; the certificates lie beside it. A manager's part is in :mod:`.managing`, that of
+a node that runs tasks, which a manager is as well, in :mod:`.agent`.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+import shutil
+import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from msgspec.structs import replace
 
-from shoal.agent import joining, logs
-from shoal.agent.controller import ContainerController, Controller
-from shoal.agent.reach import PeerWatch
-from shoal.agent.session import ManagerSession
-from shoal.agent.streams import Stream
-from shoal.agent.worker import Worker, forget_all
-from shoal.aio.clock import Clock, SteadyClock
+from shoal.agent import joining
+from shoal.agent.worker import forget_all
+from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.container import cgroups
 from shoal.daemon import addresses, membership, restoring
 from shoal.daemon.addresses import Addresses
+from shoal.daemon.agent import NodeAgent
 from shoal.daemon.backup import Backup
 from shoal.daemon.description import describe
-from shoal.daemon.membership import Membership
+from shoal.daemon.managing import Managing, Surroundings
+from shoal.daemon.membership import ETCD, Membership
 from shoal.daemon.renewal import Renewal
-from shoal.daemon.swarm_events import report
 from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
 from shoal.errors import Conflict, Damaged, Forbidden, InvalidArgument, NotFound, ShoalError, Unavailable
-from shoal.kernel import netns
-from shoal.kernel.echo import EchoSocket
-from shoal.kernel.routes import host_routes, mtu_of
-from shoal.manager.cluster import the_cluster
-from shoal.manager.found import FoundingRequest, found, issue
+from shoal.manager.found import FoundingRequest, found
 from shoal.manager.logs import TaskLine
 from shoal.manager.manager import Manager
-from shoal.network.node import INGRESS_NETNS
-from shoal.objects.base import parse_time
 from shoal.objects.cluster import ClusterSpec
 from shoal.objects.container import Container
-from shoal.objects.ids import NodeId
 from shoal.objects.network import Network
-from shoal.objects.node import NodeDescription
-from shoal.objects.results import LogLine, LogQuery
+from shoal.objects.node import Node, NodeDescription
+from shoal.objects.results import LogQuery
 from shoal.objects.service import Service
-from shoal.objects.task import Task, TaskStatus
-from shoal.pki import contexts, files
+from shoal.objects.task import Task
+from shoal.pki import files
 from shoal.pki.files import NodeFiles
-from shoal.pki.identity import MANAGER_NAME
+from shoal.pki.identity import MANAGER, WORKER, identity
 from shoal.store.backends.sqlite import SQLiteBackend
+from shoal.store.etcd.server import check_installed
 from shoal.store.store import Store
 from shoal.store.tables import Stored
 from shoal.store.tx import Tx
 from shoal.wire.admission import JoinRequest
-from shoal.wire.cluster import Assignments, ReadLog
 from shoal.wire.docker.swarm import RemoteManager, SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
 
 _log = logging.getLogger(__name__)
 
-# How long an address for a plain container may take, in seconds.
-_ATTACH_SECONDS = 10
-# Between tries to start a manager that could not be started, in seconds.
-_TRY_AGAIN = 5.0
-# How long ``swarm join`` waits for the first snapshot, in seconds, as Docker does.
-_JOIN_SECONDS = 20.0
+# Between tries to start a manager that could not be started, or to become what this node is to be, in seconds.
+_TRY_AGAIN, _TURN_AGAIN = 5.0, 0.3
+# How long a start waits for a manager that shares the state, whose others may be starting as well, in seconds.
+_START = 3.0
+# How long ``swarm init`` and ``swarm join`` wait for what they promise, in seconds, as Docker does.
+_INIT_SECONDS, _JOIN_SECONDS = 5.0, 20.0
+# How long a manager that leaves waits for its seat to be taken from it, in seconds.
+_LEAVE_SECONDS = 10.0
 _NO_MANAGER = (
     'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm '
     "and try again."
@@ -86,16 +80,22 @@ _REMOVED = (
     "join it again if the node shall be back"
 )
 _ALREADY = 'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.'
-_LAST_MANAGER = (
-    "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager "
-    "erases all current state of the swarm. Use `--force` to ignore this message."
+_STARTING = "the manager on this node is being started"
+_LEAVING = "You are attempting to leave the swarm on a node that is participating as a manager. "
+_LAST_MANAGER = "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message."
+_LEFT_MANAGERS = (
+    "Removing this node leaves {left} managers out of {all}. Without a Raft quorum your swarm will be inaccessible. "
+)
+_FORCE = (
+    "The only way to restore a swarm that has lost consensus is to reinitialize it with `--force-new-cluster`. Use "
+    "`--force` to suppress this message."
 )
 
 
 class Swarm:
     """The node as a member of a swarm, or of none."""
 
-    def __init__(self, *, folder: Path, data_root: Path, engine: Engine, clock: Clock) -> None:
+    def __init__(self, *, folder: Path, data_root: Path, exec_root: Path, engine: Engine, clock: Clock) -> None:
         self._folder = folder
         self._data_root = data_root
         self._certificates = files.certificates_folder(data_root)
@@ -103,22 +103,42 @@ class Swarm:
         self._clock = clock
         self._lock = asyncio.Lock()
         self.membership: Membership | None = None
-        self.manager: Manager | None = None
-        self._worker: Worker | None = None
-        self._line: ManagerSession | None = None
-        self._reporter: asyncio.Task[None] | None = None
+        around = Surroundings(
+            managers=lambda: list(self._managers().values()),
+            unreached=lambda: self._agent.unreached,
+            relay=lambda node_id, wanted: self._agent.relay(node_id, wanted),
+            remember=self._remember,
+            events=engine.events,
+        )
+        self._managing = Managing(folder=folder, data_root=data_root, exec_root=exec_root, around=around, clock=clock)
+        self._agent = NodeAgent(
+            engine=engine,
+            managers=lambda: list(self._managers().values()),
+            describe=self.describe,
+            heed=self._heed,
+            removed=self._removed,
+            clock=clock,
+        )
         self._renewal: Renewal | None = None
         self._renewer: asyncio.Task[None] | None = None
         self._failure: ShoalError | None = None
-        self._retry: asyncio.Task[None] | None = None
-        self._session: asyncio.Task[Any] | None = None
-        self._peer_watch: asyncio.Task[None] | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._turning: asyncio.Task[None] | None = None
+        # What this node is to be, as the leader said last.
+        self._role = ""
+
+    @property
+    def manager(self) -> Manager | None:
+        """The manager on this node, where one runs."""
+        return self._managing.manager
 
     def control(self) -> Manager:
         """The manager on this node. Raises Unavailable, in Docker's words, where there is none."""
         if self.manager is None:
             if self._failure is not None:
                 raise Unavailable(f"the manager on this node does not run: {membership.describe(self._failure)}")
+            if self.membership is not None and self.membership.is_manager:
+                raise Unavailable(_STARTING)
             raise Unavailable(_NO_MANAGER if self.membership is None else _WORKER)
         return self.manager
 
@@ -127,56 +147,63 @@ class Swarm:
         Damaged."""
         await asyncio.to_thread(membership.sweep, self._folder)
         self.membership = await asyncio.to_thread(membership.read, self._folder)
-        if self.membership is None:
-            return
-        self._worker = self._make_worker(self.membership)
-        await self._worker.declare()
+        if self.membership is not None:
+            await self._agent.declare(self.membership)
 
     async def start(self) -> None:
         """Be it again. A manager that cannot be (its port is taken, its state cannot be trusted) does not keep the node
         from going on with what it was told last; but for its state, it is tried again."""
-        if self.membership is None:
-            await self._remove_tasks_but(())
+        member = self.membership
+        if member is None:
+            await self._agent.remove_tasks_but(())
             await forget_all(self._engine.db)
             return
-        if self.membership.is_manager:
-            try:
-                await self._run_manager(self.membership)
-            except ShoalError as error:
-                self._fail(error)
-        await self._run_agent(self.membership)
-        if self.membership.is_manager and self._failure is not None and not isinstance(self._failure, Damaged):
-            self._retry = spawn(self._try_again(self.membership), name="start of the manager")
-
-    def _fail(self, error: ShoalError) -> None:
-        if str(error) != str(self._failure):
-            _log.error("no manager here or elsewhere, and the node goes on without one: %s", membership.describe(error))
-        self._failure = error
-
-    async def _try_again(self, member: Membership) -> None:
-        """Until the manager runs."""
-        while True:
-            await self._clock.sleep(_TRY_AGAIN)
+        self._keep_certificate(member)
+        if member.is_manager and not member.store:
             try:
                 await self._run_manager(member)
             except ShoalError as error:
                 self._fail(error)
+        await self._run_agent(member)
+        if member.is_manager and self.manager is None and not isinstance(self._failure, Damaged):
+            # Managers that share the state need each other: nobody waits for that who need not.
+            pause = 0.0 if member.store else _TRY_AGAIN
+            self._starting = spawn(self._start_manager(pause), name="start of the manager")
+            if member.store:
+                await asyncio.wait([self._starting], timeout=_START)
+
+    def _fail(self, error: ShoalError) -> None:
+        if str(error) != str(self._failure):
+            _log.error("no manager here, and the node goes on without one: %s", membership.describe(error))
+        self._failure = error
+
+    async def _start_manager(self, pause: float) -> None:
+        """Until the manager runs."""
+        while self.membership is not None and self.membership.is_manager:
+            await self._clock.sleep(pause)
+            pause = _TRY_AGAIN
+            try:
+                await self._run_manager(self.membership)
+            except ShoalError as error:
+                self._fail(error)
+                if isinstance(error, Damaged):
+                    return
             else:
                 _log.info("the manager runs")
                 return
 
     async def stop(self) -> None:
         """shoald ends: tasks and networks stay as they are."""
-        await cancel(self._session, self._peer_watch, self._reporter, self._renewer, self._retry)
-        if self._worker is not None:
-            await self._worker.leave()
-        if self.manager is not None:
-            await self.manager.stop()
+        await cancel(self._turning, self._starting, self._renewer)
+        await self._agent.stop()
+        await self._managing.stop()
 
     async def init(self, request: SwarmInit) -> str:
         """Found a swarm with this node as its manager; returns the node's id. Raises Unavailable when there is one
         already, InvalidArgument for settings that can't be."""
         async with self._lock:
+            if request.force_new_cluster and self.membership is not None and self.membership.is_manager:
+                return await whole(self._take_over(self.membership, request), name="swarm init --force-new-cluster")
             if self.membership is not None:
                 raise Unavailable(_ALREADY)
             return await whole(self._found(request), name="swarm init")
@@ -184,7 +211,7 @@ class Swarm:
     async def _found(self, request: SwarmInit) -> str:
         member, asked = _plan(request)
         founding = found(asked, self._clock.now())
-        member = msgspec.structs.replace(member, node_id=founding.node_id)
+        member = replace(member, node_id=founding.node_id)
         fresh = await asyncio.to_thread(membership.making, self._folder)
         try:
             await asyncio.to_thread(files.save, fresh / membership.CERTIFICATES, founding.files)
@@ -198,8 +225,26 @@ class Swarm:
         except BaseException:
             await self._end()
             raise
-        await self._settled(founding.node_id)
+        await self._settled()
         return founding.node_id
+
+    async def _take_over(self, member: Membership, request: SwarmInit) -> str:
+        """``--force-new-cluster``: the other managers are lost, and this one goes on with what it has."""
+        if request.advertise_addr or request.listen_addr:
+            planned, _ = _plan(request)
+            member = replace(planned, node_id=member.node_id, store=member.store)
+        await self._pause()
+        try:
+            await self._managing.take_over(member)
+            await asyncio.to_thread(membership.write, self._folder, member)
+            self.membership = member
+            await self._run_manager(member)
+        except ShoalError as error:
+            self._fail(error)
+            raise
+        finally:
+            await self._run_agent(member)
+        return member.node_id
 
     async def restore(self, backup: Backup, request: SwarmInit, *, force: bool) -> None:
         """Found a backup's swarm again, with this node in the place of the manager that wrote it. Raises Unavailable
@@ -208,15 +253,15 @@ class Swarm:
             if self.membership is not None and not force:
                 raise Unavailable(f"{_ALREADY} Or use --force to put the backup in its place.")
             await whole(self._restore(backup, request), name="import of a swarm")
-            await self._settled(backup.node.id)
+            await self._settled()
 
     async def _restore(self, backup: Backup, request: SwarmInit) -> None:
         old = self.membership
-        if old is not None and old.node_id == backup.node.id:
+        if old is not None and old.node_id == backup.node.id and old.is_manager:
             await self._restore_in_place(old, backup)
             return
         member, _ = _plan(request)
-        member = msgspec.structs.replace(member, node_id=backup.node.id)
+        member = replace(member, node_id=backup.node.id)
         if old is not None:
             # First for trial: what cannot be made must not cost what there is.
             await asyncio.to_thread(restoring.make, self._folder, member, backup, self._clock.now())
@@ -230,12 +275,12 @@ class Swarm:
 
     async def _restore_in_place(self, member: Membership, backup: Backup) -> None:
         """The swarm as it was, on the node where it was: the containers of its tasks need not know."""
-        await cancel(self._session, self._peer_watch, self._reporter, self._renewer, self._retry)
-        if self.manager is not None:
-            await self.manager.stop()
-        self.manager = self._line = None
+        await self._pause()
         try:
-            await asyncio.to_thread(restoring.replace, self._folder, backup, self._clock.now())
+            await self._managing.end()
+            member = replace(member, store="")
+            await asyncio.to_thread(restoring.replace, self._folder, member, backup, self._clock.now())
+            self.membership = member
             await self._run_manager(member)
         except ShoalError as error:
             self._fail(error)
@@ -243,13 +288,22 @@ class Swarm:
         finally:
             await self._run_agent(member)
 
+    async def _pause(self) -> None:
+        """Neither a manager nor in touch with one, while that which it is made of changes."""
+        await cancel(self._turning, self._starting)
+        await self._agent.part()
+        await self._managing.stop()
+
     async def _begin(self, member: Membership) -> None:
         """Be what has been made ready beside the folder."""
         await asyncio.to_thread(membership.appear, self._folder)
-        if member.is_manager:
+        self._keep_certificate(member)
+        if member.is_manager and not member.store:
             await self._run_manager(member)
         await self._run_agent(member)
         self.membership = member
+        if member.store:
+            self._starting = spawn(self._start_manager(0), name="start of the manager")
 
     async def join(self, request: SwarmJoin) -> None:
         """Become a node of another machine's swarm. Raises Unavailable when this one is in a swarm, when no manager
@@ -261,8 +315,9 @@ class Swarm:
             if not request.remote_addrs:
                 raise InvalidArgument("at least 1 RemoteAddr is required to join")
             await whole(self._join(request), name="swarm join")
-            if not await self._until_told():
-                raise Unavailable(_LATE)
+            if not await self._until_told(_JOIN_SECONDS):
+                why = f" So far: {self._failure}" if self._failure is not None else ""
+                raise Unavailable(_LATE + why)
 
     async def _join(self, request: SwarmJoin) -> None:
         remotes = [addresses.split(text, addresses.PORT) for text in request.remote_addrs or []]
@@ -279,11 +334,15 @@ class Swarm:
             addr=planned.data_path,
             hostname=self._engine.facts.hostname,
             availability=request.availability or "active",
+            advertise=planned.advertise,
+            has_etcd=await asyncio.to_thread(shutil.which, "etcd") is not None,
         )
-        node_id, manager, held = await joining.join(
+        admitted, manager, held = await joining.join(
             [addresses.joined(*remote) for remote in remotes], asked, self._clock.now()
         )
-        member = msgspec.structs.replace(_member(node_id, planned), is_manager=False, managers=[manager])
+        member = _member(admitted.node_id, planned)
+        member = replace(member, is_manager=admitted.role == MANAGER, managers=[manager])
+        member = replace(member, store=ETCD if member.is_manager else "")
         fresh = await asyncio.to_thread(membership.making, self._folder)
         try:
             await asyncio.to_thread(files.save, fresh / membership.CERTIFICATES, held)
@@ -293,30 +352,66 @@ class Swarm:
             await self._end()
             raise
 
-    async def _until_told(self) -> bool:
-        """Wait for the first snapshot, and for the network that follows from it; whether it came in time."""
+    async def _until_told(self, seconds: float) -> bool:
+        """Wait for the first snapshot, the network that follows from it, and on a manager for its part in the state;
+        whether all came in time."""
+        member = self.membership
         try:
-            async with asyncio.timeout(_JOIN_SECONDS):
-                while not self._engine.networks.cluster.ingress_addresses:
+            async with asyncio.timeout(seconds):
+                while not (
+                    self._engine.networks.cluster.ingress_addresses
+                    and (member is None or not member.is_manager or self.manager is not None)
+                ):
                     await self._clock.sleep(0.005)
+                # Known is not made yet: the devices are there when whoever works at the network has let go of it.
                 await self._engine.networks.applied()
         except TimeoutError:
             return False
         return True
 
-    async def leave(self, *, force: bool) -> None:
-        """Leave the swarm: tasks, networks and all state of it go from this machine."""
-        async with self._lock:
-            if self.membership is None:
-                raise Unavailable("This node is not part of a swarm")
-            if self.membership.is_manager and not force:
-                raise Unavailable(_LAST_MANAGER)
-            await whole(self._leave(), name="swarm leave")
+    async def _settled(self) -> None:
+        """Wait until this node is ready and its ingress sandbox stands, so that what ``init`` promises is there."""
+        manager = self.control()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_INIT_SECONDS):
+                while not ((node := manager.nodes.get("self")).is_ready and node.attachment is not None):
+                    await self._clock.sleep(0.005)
+                await self._until_told(_INIT_SECONDS)
 
-    async def _leave(self) -> None:
-        if self._line is not None:
-            # First, so that others send nothing more to what is stopped here.
-            await self._line.leave()
+    async def leave(self, *, force: bool) -> None:
+        """Leave the swarm: tasks, networks and all state of it go from this machine. Raises Unavailable in Docker's
+        words for a manager, without ``force``."""
+        async with self._lock:
+            if (member := self.membership) is None:
+                raise Unavailable("This node is not part of a swarm")
+            if member.is_manager and not force:
+                raise Unavailable(_LEAVING + self._cost_of_leaving())
+            await whole(self._leave(member), name="swarm leave")
+
+    def _cost_of_leaving(self) -> str:
+        if self.manager is None:
+            return f"Doing so may lose the consensus of your cluster. {_FORCE}"
+        managers = _managers_in(self.manager)
+        reachable = sum(n.manager_status is not None and n.manager_status.reachability == "reachable" for n in managers)
+        if len(managers) == 1:
+            return _LAST_MANAGER
+        if reachable - 1 <= (len(managers) - 1) // 2:
+            return _LEFT_MANAGERS.format(left=reachable - 1, all=len(managers)) + _FORCE
+        return _FORCE
+
+    async def _leave(self, member: Membership) -> None:
+        await cancel(self._turning)
+        if self.manager is not None and len(_managers_in(self.manager)) > 1:
+            # The others are to have their majority without this one.
+            try:
+                await self.manager.resign()
+                async with asyncio.timeout(_LEAVE_SECONDS):
+                    while not await self._managing.is_seatless(member):
+                        await self._clock.sleep(_TURN_AGAIN)
+            except (ShoalError, TimeoutError) as error:
+                _log.warning("the other managers could not take this one's seat: demote it there (%s)", error)
+        # First, so that others send nothing more to what is stopped here.
+        await self._agent.leave()
         await self._end()
 
     async def _removed(self) -> None:
@@ -324,220 +419,129 @@ class Swarm:
         on disk until somebody leaves the swarm here."""
         _log.error(_REMOVED)
         self._failure = Forbidden(_REMOVED)
-        await self._stop_tasks()
-
-    async def _stop_tasks(self) -> None:
-        """Nothing of the swarm runs here any more."""
-        await self._disconnect_all()
-        if self._worker is not None:
-            await self._worker.clear()
+        await self._agent.clear()
 
     async def _end(self) -> None:
         """Be a member no longer, as far as this node had come to be one."""
-        await cancel(self._session, self._peer_watch, self._reporter, self._renewer, self._retry)
-        if self.manager is not None:
-            await self.manager.stop()
-        self.manager = self._session = self._reporter = self._retry = self._failure = None
-        self._renewal = self._renewer = None
-        await self._stop_tasks()
-        self._worker = self._line = None
+        await cancel(self._turning, self._starting, self._renewer)
+        await self._agent.part()
+        await self._managing.end()
+        self._starting = self._turning = self._renewal = self._renewer = self._failure = None
+        await self._agent.end()
         try:
             await self._engine.local_networks.remove_gateway_bridge()
         except ShoalError as error:
             _log.warning("docker_gwbridge stays: %s", error)
         await self._engine.networks.settle()
         await asyncio.to_thread(cgroups.remove_empty, self._engine.lifecycle.cgroup_parent)
-        await self._forget()
-
-    async def _disconnect_all(self) -> None:
-        """Take plain containers off the swarm's networks, as Docker does; they run on."""
-        local = self._engine.networks.is_local
-        for container in self._engine.records.running():
-            if container.task_id:
-                continue
-            for endpoint in container.sandbox.endpoints if container.sandbox else ():
-                if local(endpoint.network_id) or endpoint.network_name not in container.networks:
-                    continue
-                try:
-                    await self._engine.attachments.disconnect(
-                        endpoint.network_id, endpoint.network_name, container.id, force=True
-                    )
-                except ShoalError as error:
-                    _log.warning("%s stays on %s: %s", container.name, endpoint.network_name, error)
-
-    async def _remove_tasks_but(self, task_ids: Collection[str]) -> None:
-        """Remove the containers of all tasks but these."""
-        for container in self._engine.containers.list():
-            if container.task_id and container.task_id not in task_ids:
-                try:
-                    await self._engine.containers.remove(container.id, force=True, volumes=True)
-                except ShoalError as error:
-                    _log.warning("the container %s of a task that is gone stays: %s", container.name, error)
-
-    async def _forget(self) -> None:
-        self.membership = None
+        self.membership, self._role = None, ""
         await asyncio.to_thread(membership.vanish, self._folder)
 
     async def _open_store(self, database: Path) -> Store:
         return await Store.open(backend=SQLiteBackend(database, root=self._data_root), clock=self._clock)
 
+    def _remember(self, member: Membership) -> None:
+        self.membership = member
+
+    def _keep_certificate(self, member: Membership) -> None:
+        """Renew it in time from here on; a manager does that by itself, others ask one."""
+
+        async def issue(now: datetime) -> NodeFiles:
+            if self._managing.has_authority:
+                return await self._managing.issue(now)
+            return await self._ask_for_certificate(member)
+
+        self._renewal = Renewal(folder=self._certificates, issue=issue, clock=self._clock)
+
+    async def _ask_for_certificate(self, member: Membership) -> NodeFiles:
+        managers = [address for address in self._managers().values() if self.manager or address != member.advertise]
+        return await joining.renew(managers, self._certificates, member.advertise)
+
     async def _run_manager(self, member: Membership) -> None:
-        database = self._folder / membership.DATABASE
-        if not database.exists():
-            raise Damaged(f"{database} is missing, which holds the swarm's state")
-        # Delays count from moments in the store: a machine's clock that was set back must not hold them up.
-        clock = SteadyClock(self._clock)
-        store = await Store.open(backend=SQLiteBackend(database, root=self._data_root), clock=clock)
-        try:
-            if written := [obj.updated_at for obj in store.snapshot()[1] if obj.updated_at]:
-                clock.advance_to(parse_time(max(written)))
-
-            async def own_certificate(now: datetime) -> NodeFiles:
-                return issue(the_cluster(store.view), NodeId(member.node_id), now)
-
-            renewal = Renewal(
-                folder=self._certificates,
-                issue=own_certificate,
-                clock=self._clock,
-            )
-            with contextlib.suppress(ShoalError):  # files that cannot be read, which the check says more of
-                await renewal.look()
-            await asyncio.to_thread(membership.check, member, self._folder, store.view)
-            manager = Manager(
-                store=store,
-                clock=clock,
-                node_id=member.node_id,
-                tls=renewal.server(),
-                identify=contexts.peer_identity,
-                networks_in_use=host_routes(),
-            )
-            host, _, port = member.listen.rpartition(":")
-            await manager.start(host.strip("[]"), int(port))
-        except BaseException:
-            await store.close()
-            raise
-        self.manager, self._failure = manager, None
-        self._reporter = spawn(report(store, self._engine.events), name="swarm events")
-        self._renewal, self._renewer = renewal, spawn(renewal.run(), name="certificate's renewal")
-
-    def _make_worker(self, member: Membership) -> Worker:
-        engine = self._engine
-
-        def controller_of(task: Task) -> Controller:
-            return ContainerController(
-                task=task,
-                containers=engine.containers,
-                lifecycle=engine.lifecycle,
-                images=engine.node_images,
-                health=engine.health,
-            )
-
-        return Worker(
-            node_id=member.node_id,
-            underlay_mtu=mtu_of(member.data_path),
-            controller_of=controller_of,
-            tell_networks=engine.set_cluster,
-            remove_others=self._remove_tasks_but,
-            report=self._report,
-            is_alone=lambda: self._line is None or self._line.is_lost,
-            hand_over=self._hand_over,
-            db=engine.db,
-            clock=self._clock,
-        )
-
-    def _report(self, task_id: str, status: TaskStatus) -> None:
-        if self._line is not None:
-            self._line.report(task_id, status)
-
-    async def _hand_over(self, task_id: str, status: TaskStatus) -> bool:
-        return self._line is not None and await self._line.deliver(task_id, status)
+        assert self._renewal is not None
+        await self._managing.start(member, self._renewal)
+        self._failure = None
 
     async def _run_agent(self, member: Membership) -> None:
-        if self._worker is None:
-            self._worker = self._make_worker(member)
-        worker = self._worker
-        await self._engine.local_networks.ensure_gateway_bridge()
+        assert self._renewal is not None
+        tls: ssl.SSLContext | None = None
         try:
             await asyncio.to_thread(membership.check_certificates, member, self._folder)
-            if self._renewal is None and not member.is_manager:
-                self._renewal = Renewal(
-                    folder=self._certificates,
-                    issue=lambda now: joining.renew(list(self._managers().values()), self._certificates),
-                    clock=self._clock,
-                )
-                self._renewer = spawn(self._renewal.run(), name="certificate's renewal")
-            renewal = self._renewal
-            tls = renewal.client() if renewal is not None else contexts.swarm_client(self._certificates)
+            tls = self._renewal.client()
         except ShoalError as error:
-            # Nobody to talk to: the tasks that it was given go on all the same.
             if self._failure is None:
                 self._fail(error)
-            await worker.start()
-            return
-        self._line = ManagerSession(
-            managers=lambda: list(self._managers(member).values()),
-            tls=tls,
-            server_name=MANAGER_NAME,
-            describe=self.describe,
-            address=member.data_path,
-            mtu=mtu_of(member.data_path),
-            assign=self._assign,
-            known=worker.statuses,
-            removed=self._removed,
-            seen=lambda: worker.seen,
-            send_log=self._send_log,
-            clock=self._clock,
-        )
-        await worker.start()
-        self._session = spawn(self._line.run(), name="session with the manager")
-        watch = PeerWatch(
-            peers=worker.peers,
-            open_echo=lambda: EchoSocket.open(netns.BASE / INGRESS_NETNS),
-            changed=worker.lose,
-            clock=self._clock,
-        )
-        self._peer_watch = spawn(watch.run(), name="reach of other nodes")
+        if tls is not None and self._renewer is None:
+            self._renewer = spawn(self._renewal.run(), name="certificate's renewal")
+        await self._agent.start(member, tls)
 
-    def _managers(self, member: Membership | None = None) -> dict[str, str]:
-        """Where the swarm's managers are, by their nodes' ids: a manager calls itself, others whom they know of."""
-        member = member or self.membership
+    def _heed(self, role: str) -> None:
+        """The leader says what this node is to be: it is turned into that, if it is something else."""
+        if role not in (MANAGER, WORKER):
+            return
+        self._role = role
+        if self._is_other(self.membership) and (self._turning is None or self._turning.done()):
+            self._turning = spawn(self._turn(), name="change of the node's role")
+
+    def _is_other(self, member: Membership | None) -> bool:
+        """Whether a member is something else than this node is to be."""
+        return member is not None and member.is_manager != (self._role == MANAGER)
+
+    async def _turn(self) -> None:
+        told = ""
+        while (member := self.membership) is not None and self._is_other(member):
+            try:
+                # Before the others have taken its seat they may need this manager for a majority.
+                if self._role == MANAGER or await self._managing.is_seatless(member):
+                    async with self._lock:
+                        if self.membership is member and self._is_other(member):
+                            await (self._demote if member.is_manager else self._promote)(member)
+                        continue
+            except ShoalError as error:
+                if str(error) != told:
+                    _log.warning("this node is to be a %s, and cannot be yet: %s", self._role, error)
+                told = str(error)
+            await self._clock.sleep(_TURN_AGAIN)
+
+    async def _promote(self, member: Membership) -> None:
+        """From here on a manager too, whose certificate says so."""
+        assert self._renewal is not None
+        await asyncio.to_thread(check_installed)
+        await self._renewal.renew()
+        held = await asyncio.to_thread(files.load, self._certificates)
+        if identity(held.certificate).role != MANAGER:
+            raise Unavailable("the managers give it a worker's certificate")
+        member = replace(member, is_manager=True, store=ETCD)
+        await asyncio.to_thread(membership.write, self._folder, member)
+        self.membership = member
+        self._starting = spawn(self._start_manager(0), name="start of the manager")
+        _log.info("this node is a manager from here on")
+
+    async def _demote(self, member: Membership) -> None:
+        """A manager no longer."""
+        assert self._renewal is not None
+        others = [address for address in self._managers().values() if address != member.advertise]
+        await cancel(self._starting)
+        await self._managing.end()
+        member = replace(member, is_manager=False, store="", managers=others)
+        await asyncio.to_thread(membership.write, self._folder, member)
+        self.membership, self._failure = member, None
+        await self._renewal.renew()
+        _log.info("this node is a worker from here on")
+
+    def _managers(self) -> dict[str, str]:
+        """Where the swarm's managers are, by their nodes' ids, the likeliest leader first: as this node's own manager
+        knows, or the last snapshot, or as they were when this node joined."""
+        if self.manager is not None:
+            return self.manager.managers
+        if known := self._agent.known_managers:
+            return known
+        member = self.membership
         if member is None:
             return {}
-        if member.is_manager:
+        if member.is_manager and not member.managers:
             return {member.node_id: member.advertise}
-        known = self._worker.managers() if self._worker is not None else {}
-        return known or {str(number): address for number, address in enumerate(member.managers)}
-
-    async def _assign(self, assignments: Assignments) -> None:
-        assert self._worker is not None
-        try:
-            await self._worker.assign(assignments)
-        finally:
-            await self._detach_strays()
-
-    async def _detach_strays(self) -> None:
-        """Give back attachments that no container here has: their request's answer, or word of their end, was lost."""
-        assert self._worker is not None and self._line is not None
-        for task_id, container_id, network_id in list(self._worker.attachments()):
-            if self._engine.lifecycle.is_being_changed(container_id):
-                continue
-            sandbox = self._engine.networks.sandboxes.get(container_id)
-            if sandbox is None or all(endpoint.network_id != network_id for endpoint in sandbox.endpoints):
-                await self._line.detach(task_id)
-
-    async def _settled(self, node_id: NodeId) -> None:
-        """Wait until this node is ready and its ingress sandbox stands, so that what ``init`` promises is there."""
-        manager = self.control()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
-                while not (
-                    (node := manager.nodes.get(node_id)).is_ready
-                    and node.attachment is not None
-                    and self._engine.networks.cluster.ingress_addresses
-                ):
-                    await self._clock.sleep(0.005)
-                # Known is not made yet: the devices are there when whoever works at the network has let go of it.
-                await self._engine.networks.applied()
+        return {str(number): address for number, address in enumerate(member.managers)}
 
     def networks(self) -> Sequence[Network]:
         """The swarm's networks: all of them on a manager, those that are here on a worker."""
@@ -547,7 +551,7 @@ class Swarm:
 
     def attachable(self, ref: str) -> tuple[str, str] | None:
         """The id and the name of a network that plain containers may join, though it is not on this node yet."""
-        known = self._worker.attachable() if self._worker is not None else {}
+        known = self._agent.attachable()
         return next(((key, name) for key, name in known.items() if ref in (key, name)), None)
 
     def info(self) -> SwarmInfo:
@@ -555,8 +559,7 @@ class Swarm:
         member = self.membership
         if member is None:
             return SwarmInfo()
-        error = membership.describe(self._failure) if self._failure is not None else ""
-        error = error or (self._line.refusal if self._line is not None else "")
+        error = membership.describe(self._failure) if self._failure is not None else self._agent.refusal
         managers = [RemoteManager(node_id=key, addr=address) for key, address in self._managers().items()]
         return SwarmInfo(
             node_id=member.node_id,
@@ -576,6 +579,10 @@ class Swarm:
         self.control()
         return ""
 
+    async def unlock(self, key: str) -> None:
+        """Raises Conflict: there is nothing to unlock."""
+        raise Conflict("swarm is not locked")
+
     async def logs(self, target: Service | Task, query: LogQuery) -> AsyncIterator[TaskLine]:
         """What a task, or a service's tasks, have written."""
         return self.control().logs.of(target, query)
@@ -585,45 +592,23 @@ class Swarm:
         if self.manager is not None:
             self.manager.logs.close()
 
-    async def _send_log(self, asked: ReadLog, stream: Stream) -> None:
-        await logs.send_log(asked, stream, read=self._task_log, clock=self._clock)
-
-    async def _task_log(self, task_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
-        """The log of a task of this node. Raises NotFound for one that has no container here, or is none."""
-        for container in self._engine.records.all():
-            if task_id and container.task_id == task_id:
-                return await self._engine.streams.logs(container.id, query)
-        raise NotFound(f"task {task_id} has no container on this node")
-
-    async def unlock(self, key: str) -> None:
-        """Raises Conflict: there is nothing to unlock."""
-        raise Conflict("swarm is not locked")
-
     async def attach(self, container: Container, network_id: str) -> Sequence[str]:
         """A plain container's addresses on a network of the swarm (:class:`shoal.engine.lifecycle.Attacher`)."""
         if self.membership is None:
             raise NotFound(f"network {network_id} not found")
-        if self._line is None or self._worker is None:
-            raise Unavailable(f"this node is not in touch with its swarm yet: network {network_id} has no addresses")
-        settings = next(s for s in container.networks.values() if s.network_id == network_id)
-        aliases = [*(settings.aliases or []), container.short_id]
-        task_id = await self._line.attach(container.id, container.name, network_id, aliases)
-        try:
-            async with asyncio.timeout(_ATTACH_SECONDS):
-                return await self._worker.attached(task_id)
-        except TimeoutError as error:
-            await self._line.detach(task_id)
-            raise Unavailable(f"the swarm gives {container.name} no address on network {network_id}") from error
+        return await self._agent.attach(container, network_id)
 
     async def detach(self, container_id: str, network_id: str | None = None) -> None:
         """A plain container has left that network, or all of the swarm's."""
-        if self._line is not None and self._worker is not None:
-            for task_id in self._worker.attachments_of(container_id, network_id):
-                await self._line.detach(task_id)
+        await self._agent.detach(container_id, network_id)
 
     def describe(self) -> NodeDescription:
         """This machine, for the swarm."""
         return describe(self._engine.facts, files.load(self._certificates))
+
+
+def _managers_in(manager: Manager) -> list[Node]:
+    return [node for node in manager.nodes.list() if node.spec.role == MANAGER]
 
 
 def _create_all(tx: Tx, objects: Iterable[Stored]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from shoal.durable import files
 from shoal.errors import Conflict, Damaged, InvalidArgument, NotFound
+from shoal.objects.defaults import LEAST_MTU
 
 ROOT = Path("/var/lib/shoal-lab")
 FILE = "lab.json"
@@ -22,7 +23,7 @@ _FIRST = 100
 # With "lab-" in front it is a link's name, which has 15 bytes.
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,10}")
 _MOST_HOSTS = 250
-_LEAST_MTU, _MOST_MTU = 576, 65535
+_MOST_MTU = 65535
 # A unix socket's path has at most 107 bytes; the longest name below the lab's folder is the host's socket.
 _LONGEST_FOLDER = 107 - len("/node250/docker.sock")
 
@@ -101,8 +102,8 @@ def check(wish: Wish) -> None:
         raise InvalidArgument(f"a loss is 0% to 100%, not {wish.loss:g}%")
     if wish.latency < 0:
         raise InvalidArgument("a latency cannot be negative")
-    if not _LEAST_MTU <= wish.mtu <= _MOST_MTU:
-        raise InvalidArgument(f"an MTU is {_LEAST_MTU} to {_MOST_MTU} bytes, not {wish.mtu}")
+    if not LEAST_MTU <= wish.mtu <= _MOST_MTU:
+        raise InvalidArgument(f"an MTU is {LEAST_MTU} to {_MOST_MTU} bytes, not {wish.mtu}")
     folder = folder_of(wish.root, wish.name)
     if any(folder.is_relative_to(place) for place in ("/run", "/var/run", "/sys", "/proc")):
         raise InvalidArgument(f"a lab cannot be in {wish.root}: each host has a /run, /sys and /proc of its own")

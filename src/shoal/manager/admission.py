@@ -5,23 +5,25 @@ ended, so that it is refused by name rather than taken for somebody whom the man
 """
 
 import ipaddress
+from collections.abc import Callable
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
 from shoal.errors import Conflict, Forbidden, InvalidArgument, Unavailable
-from shoal.manager.cluster import cert_validity, the_cluster, trust_root
+from shoal.manager.cluster import authority, cert_validity, host_of, the_cluster, trust_root
 from shoal.objects.base import parse_time, timestamp
 from shoal.objects.cluster import Cluster
+from shoal.objects.defaults import LEAST_MTU
 from shoal.objects.ids import NodeId, swarm_id
-from shoal.objects.node import Node, NodeSpec, NodeStatus
-from shoal.pki.authority import NODE_VALIDITY, RootCA
+from shoal.objects.node import ManagerStatus, Node, NodeSpec, NodeStatus
+from shoal.pki.authority import NODE_VALIDITY
 from shoal.pki.identity import MANAGER, WORKER, NodeIdentity
 from shoal.pki.tokens import parse_token, same_token
 from shoal.store.store import Store
 from shoal.store.tx import Tx, View
-from shoal.wire.admission import Admitted, JoinRequest, RenewalRequest, Renewed
+from shoal.wire.admission import Admitted, JoinRequest, RenewalRequest, Renewed, TrustRoot
 
 _INVALID_TOKEN = (
     "rpc error: code = InvalidArgument desc = A valid join token is necessary to join this cluster: "
@@ -30,19 +32,17 @@ _INVALID_TOKEN = (
 
 
 class Admission:
-    """Admits nodes to the swarm of a store, and renews their certificates."""
+    """Admits nodes to the swarm of a store, and renews their certificates. ``check_more`` raises Unavailable where this
+    manager could not share the state with another one."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, *, check_more: Callable[[], None]) -> None:
         self._store = store
         self._clock = clock
+        self._check_more = check_more
 
-    def root(self) -> str:
-        """The swarm's root certificate (PEM)."""
-        return trust_root(the_cluster(self._store.view))
-
-    def now(self) -> str:
-        """The manager's clock."""
-        return timestamp(self._clock.now())
+    def root(self) -> TrustRoot:
+        """The swarm's root certificate, and the manager's clock."""
+        return TrustRoot(certificate=trust_root(the_cluster(self._store.view)), now=timestamp(self._clock.now()))
 
     async def join(self, asked: JoinRequest) -> Admitted:
         """Make a node of who asks. Raises InvalidArgument for a token that is none of this swarm's, Conflict for an
@@ -53,31 +53,43 @@ class Admission:
             cluster = the_cluster(tx)
             role = _role(cluster, asked.token)
             if role == MANAGER:
-                raise Unavailable("a second manager is not supported yet: join as a worker")
+                self._check_more()
+                if not asked.has_etcd:
+                    raise Unavailable(
+                        f"{asked.hostname} cannot be a manager: etcd is not installed on it, and managers share the "
+                        "swarm's state in it (apt-get install etcd-server; its own service is not needed)"
+                    )
             if asked.availability not in ("active", "pause", "drain"):
                 raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
             check_tunnel(asked.addr, tx)
             _check_address(tx, asked)
             node_id = NodeId(swarm_id())
-            certificate = _sign(cluster, asked.csr, node_id, role, now)
-            tx.create(
-                Node(
-                    id=node_id,
-                    spec=NodeSpec(labels={}, role=role, availability=asked.availability),
-                    status=NodeStatus(state="unknown", addr=asked.addr),
-                )
+            status = ManagerStatus(reachability="unknown", addr=asked.advertise) if role == MANAGER else None
+            node = Node(
+                id=node_id,
+                spec=NodeSpec(labels={}, role=role, availability=asked.availability),
+                status=NodeStatus(state="unknown", addr=asked.addr),
+                manager_status=status,
             )
-            return Admitted(node_id=node_id, certificate=certificate)
+            certificate = _sign(cluster, asked.csr, node, now)
+            tx.create(node)
+            return Admitted(node_id=node_id, certificate=certificate, role=role)
 
         return await self._store.update(change)
 
-    def renew(self, node: NodeIdentity, asked: RenewalRequest) -> Renewed:
-        """A new certificate for a node, with the role that it has by now. Raises Forbidden for one that is none."""
-        view = self._store.view
-        cluster = the_cluster(view)
-        known = member(view, node.node_id)
-        certificate = _sign(cluster, asked.csr, known.id, known.spec.role or WORKER, self._clock.now())
-        return Renewed(certificate=certificate, root=trust_root(cluster))
+    async def renew(self, identity: NodeIdentity, asked: RenewalRequest) -> Renewed:
+        """A new certificate for a node, with the role that it has by now; who is to be a manager says where it is
+        reached as one. Raises Forbidden for one that is no member."""
+
+        def change(tx: Tx) -> Renewed:
+            node = member(tx, identity.node_id)
+            if node.spec.role == MANAGER and node.manager_status is None and asked.advertise:
+                node = replace(node, manager_status=ManagerStatus(reachability="unknown", addr=asked.advertise))
+                tx.update(node)
+            cluster = the_cluster(tx)
+            return Renewed(certificate=_sign(cluster, asked.csr, node, self._clock.now()), root=trust_root(cluster))
+
+        return await self._store.update(change)
 
 
 def member(view: View, node_id: str) -> Node:
@@ -92,6 +104,13 @@ def member(view: View, node_id: str) -> Node:
 
 class Removed(Forbidden):
     """The node was taken out of the swarm, on purpose."""
+
+
+def detach_all(tx: Tx, node_id: str) -> None:
+    """The node is gone, and with it all its plain containers: their addresses and names are free."""
+    for task in tx.tasks_of_node(node_id):
+        if task.spec.network_attachment_spec is not None:
+            tx.delete(task)
 
 
 def note_removal(tx: Tx, node_id: str, now: datetime) -> None:
@@ -121,13 +140,13 @@ def check_tunnel(address: str, view: View) -> None:
 
 def sane_mtu(mtu: int) -> int:
     """An MTU in bytes as a node says it, 0 (not known) for one that no link of a node can have."""
-    return mtu if 576 <= mtu <= 65536 else 0
+    return mtu if LEAST_MTU <= mtu <= 65536 else 0
 
 
-def _sign(cluster: Cluster, csr: str, node_id: NodeId, role: str, now: datetime) -> str:
-    root = RootCA.load(trust_root(cluster).encode(), cluster.root_ca_key.encode())
-    node = NodeIdentity(node_id=node_id, role=role, cluster_id=cluster.id)
-    return root.sign(csr.encode(), node, now, cert_validity(cluster)).decode()
+def _sign(cluster: Cluster, csr: str, node: Node, now: datetime) -> str:
+    identity = NodeIdentity(node_id=node.id, role=node.spec.role or WORKER, cluster_id=cluster.id)
+    addresses = [host_of(node.manager_status.addr)] if node.manager_status and node.manager_status.addr else []
+    return authority(cluster).sign(csr.encode(), identity, now, cert_validity(cluster), addresses=addresses).decode()
 
 
 def _role(cluster: Cluster, token: str) -> str:

@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import NODE_CERT_NANOSECONDS
+from shoal.objects.node import Node
+from shoal.pki.authority import RootCA
 from shoal.store.tables import Stored
 from shoal.store.tx import View
 
@@ -27,6 +29,21 @@ def in_a_new_epoch(objects: Iterable[Stored], now: datetime) -> list[Stored]:
 def trust_root(cluster: Cluster) -> str:
     """The root certificate (PEM)."""
     return (cluster.tls_info.trust_root if cluster.tls_info else None) or ""
+
+
+def as_worker(node: Node) -> Node:
+    """A node that is no manager, whatever it was."""
+    return replace(node, spec=replace(node.spec, role="worker"), manager_status=None)
+
+
+def authority(cluster: Cluster) -> RootCA:
+    """Who signs the nodes' certificates. Raises InvalidArgument for a key that is not the root certificate's."""
+    return RootCA.load(trust_root(cluster).encode(), cluster.root_ca_key.encode())
+
+
+def host_of(address: str) -> str:
+    """The host of ``address:port``."""
+    return address.rpartition(":")[0].strip("[]")
 
 
 def cert_validity(cluster: Cluster) -> timedelta:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shoal.errors import InvalidArgument
-from shoal.manager.cluster import cert_validity, trust_root
+from shoal.manager.cluster import authority, cert_validity, host_of
 from shoal.manager.control.cluster import validate_spec
 from shoal.objects.cluster import (
     CAConfig,
@@ -82,7 +82,9 @@ def found(asked: FoundingRequest, now: datetime) -> Founding:
         root_ca_key=root.key.decode(),
     )
     node = first_node(node_id, asked.advertise, asked.availability)
-    return Founding(node_id=node_id, files=issue(cluster, node_id, now), objects=[cluster, node, ingress_network()])
+    return Founding(
+        node_id=node_id, files=issue(cluster, node_id, asked.advertise, now), objects=[cluster, node, ingress_network()]
+    )
 
 
 def first_node(node_id: NodeId, advertise: str, availability: str = "active") -> Node:
@@ -95,12 +97,13 @@ def first_node(node_id: NodeId, advertise: str, availability: str = "active") ->
     )
 
 
-def issue(cluster: Cluster, node_id: NodeId, now: datetime) -> NodeFiles:
-    """A manager's key and certificate by the swarm's own authority. Raises InvalidArgument for one that is none."""
-    root = RootCA.load(trust_root(cluster).encode(), cluster.root_ca_key.encode())
-    key = new_key()
+def issue(cluster: Cluster, node_id: NodeId, advertise: str, now: datetime) -> NodeFiles:
+    """The key and the certificate of a manager that is reached at ``advertise``, by the swarm's own authority. Raises
+    InvalidArgument for one that is none."""
+    root, key = authority(cluster), new_key()
     identity = NodeIdentity(node_id=node_id, role=MANAGER, cluster_id=cluster.id)
-    certificate = root.sign(request(key), identity, now, cert_validity(cluster))
+    addresses = [host_of(advertise)]
+    certificate = root.sign(request(key), identity, now, cert_validity(cluster), addresses=addresses)
     return NodeFiles(root=root.certificate, certificate=certificate, key=key)
 
 

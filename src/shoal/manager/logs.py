@@ -24,7 +24,7 @@ from shoal.objects.service import Service
 from shoal.objects.state import TaskState, is_terminal
 from shoal.objects.task import Task
 from shoal.store.store import Store
-from shoal.wire.cluster import FromManager, ReadLog
+from shoal.wire.cluster import ReadLog
 from shoal.wire.logs import LogLines, unpack_lines
 
 _log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Incoming(Protocol):
 class Nodes(Protocol):
     """The way to the nodes."""
 
-    async def open_stream(self, node_id: str, ask: Callable[[str], FromManager]) -> Incoming:
+    async def open_stream(self, node_id: str, ask: Callable[[str], ReadLog]) -> Incoming:
         """A stream from a node. Raises Unavailable, soon, when the node cannot be reached."""
         ...
 

@@ -12,3 +12,5 @@ NODE_CERT_NANOSECONDS = 90 * 24 * 3600 * 1_000_000_000
 UPDATE = UpdateConfig(
     parallelism=1, failure_action="pause", monitor=5_000_000_000, max_failure_ratio=0, order="stop-first"
 )
+# In bytes; what every link that carries IPv4 takes (RFC 791).
+LEAST_MTU = 576

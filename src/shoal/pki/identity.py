@@ -67,6 +67,15 @@ def identity(certificate: bytes) -> NodeIdentity:
     return NodeIdentity(node_id=node_id, role=_ROLE_OF_UNIT[unit], cluster_id=cluster_id)
 
 
+def addresses(certificate: bytes) -> list[str]:
+    """The IP addresses that a certificate is good for."""
+    try:
+        names = parse_certificate(certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+
+
 def validity(certificate: bytes) -> tuple[datetime, datetime]:
     """From when until when the certificate holds, in UTC."""
     parsed = parse_certificate(certificate)

@@ -1,14 +1,14 @@
 """How a machine becomes a node, and stays one: what it asks a manager for on the swarm's port, as JSON over HTTPS.
 
 ``GET /v1/root`` gives the swarm's root certificate to whoever asks; the join token says which one to expect.
-``POST /v1/join`` is for who has a token, ``POST /v1/renew`` for who has a certificate. An error comes as
-:class:`Refusal`, under the status of its kind.
+``POST /v1/join`` is for who has a token, ``POST /v1/renew`` for who has a certificate, ``GET /v1/quorum`` for who has a
+manager's. An error comes as :class:`Refusal`, under the status of its kind.
 """
 
 from shoal.errors import Conflict, Forbidden, InvalidArgument, ShoalError, Unavailable
 from shoal.objects.base import Object
 
-ROOT, JOIN, RENEW = "/v1/root", "/v1/join", "/v1/renew"
+ROOT, JOIN, RENEW, QUORUM = "/v1/root", "/v1/join", "/v1/renew", "/v1/quorum"
 
 # The kinds of error that a manager answers with; any other is the last.
 _STATUSES: dict[type[ShoalError], int] = {InvalidArgument: 400, Forbidden: 403, Conflict: 409, Unavailable: 503}
@@ -22,13 +22,16 @@ class TrustRoot(Object, frozen=True):
 
 
 class JoinRequest(Object, frozen=True):
-    """``csr`` is PEM, ``addr`` where the node's tunnels end, ``hostname`` its name in messages."""
+    """``csr`` is PEM, ``addr`` where the node's tunnels end, ``hostname`` its name in messages. ``advertise`` is where
+    others would reach it as a manager, ``address:port``; ``has_etcd`` whether it can be one."""
 
     token: str
     csr: str
     addr: str
     hostname: str
     availability: str = "active"
+    advertise: str = ""
+    has_etcd: bool = True
 
 
 class Admitted(Object, frozen=True):
@@ -36,12 +39,14 @@ class Admitted(Object, frozen=True):
 
     node_id: str
     certificate: str
+    role: str = "worker"
 
 
 class RenewalRequest(Object, frozen=True):
-    """``csr`` is PEM; who asks is in the certificate that the connection came with."""
+    """``csr`` is PEM; who asks is in the certificate that the connection came with. ``advertise`` as for joining."""
 
     csr: str
+    advertise: str = ""
 
 
 class Renewed(Object, frozen=True):
@@ -49,6 +54,13 @@ class Renewed(Object, frozen=True):
 
     certificate: str
     root: str
+
+
+class Quorum(Object, frozen=True):
+    """The members of the swarm's etcd: names, which are node ids, by peer URL; a name is empty until its member has run
+    once. Nobody while the state is not shared."""
+
+    members: dict[str, str]
 
 
 class Refusal(Object, frozen=True):

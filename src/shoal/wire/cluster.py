@@ -21,6 +21,8 @@ from shoal.objects.task import Task, TaskStatus
 REMOVED_CODE = 4001
 # The one for a stream that ends for a reason, which the frame has.
 FAILED_CODE = 4002
+# The one of a manager that does not lead; the frame has the leader's ``address:port``, if that is known.
+ELSEWHERE_CODE = 4003
 # Where a node opens the streams that it was asked for, the id appended; and the longest message there, in bytes.
 STREAM = "/v1/stream/"
 STREAM_MESSAGE_LIMIT = 1024 * 1024
@@ -127,13 +129,15 @@ class ConfigResource(Message, frozen=True, tag="config"):
 
 class ClusterResource(Message, frozen=True, tag="cluster"):
     """What nodes need to know of it; ``heartbeat_period`` in nanoseconds, ``managers`` as ``address:port`` by node,
-    ``attachable`` the names, by id, of the networks that plain containers may join."""
+    ``attachable`` the names, by id, of the networks that plain containers may join. ``role`` is what this very node is
+    to be, worker or manager; empty from a manager that does not say."""
 
     cluster_id: str
     data_path_port: int
     heartbeat_period: int
     managers: dict[str, str] = msgspec.field(default_factory=dict)
     attachable: dict[str, str] = msgspec.field(default_factory=dict)
+    role: str = ""
 
     @property
     def key(self) -> str:
@@ -238,15 +242,23 @@ class StatusTaken(Message, frozen=True, tag="taken"):
 
 
 class ReadLog(Message, frozen=True, tag="read-log"):
-    """Open the stream of that id to this manager, and send into it what a task has written
-    (:class:`shoal.wire.logs.LogLines`)."""
+    """Open the stream of that id to this manager, or to the one at ``manager`` (``address:port``), and send into it
+    what a task has written (:class:`shoal.wire.logs.LogLines`)."""
 
     stream_id: str
     task_id: str
     query: LogQuery
+    manager: str = ""
 
 
-FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied | AttachNetwork | DetachNetwork | Leaving
+class RelayRead(Message, frozen=True, tag="relay"):
+    """From a manager that does not lead: have that node open the stream, to the manager that is named there."""
+
+    node_id: str
+    wanted: ReadLog
+
+
+FromAgent: TypeAlias = Hello | Heartbeat | StatusReport | Applied | AttachNetwork | DetachNetwork | Leaving | RelayRead
 FromManager: TypeAlias = Welcome | HeartbeatTaken | Assignments | StatusTaken | NetworkAttached | ReadLog
 
 _encoder = msgspec.msgpack.Encoder()

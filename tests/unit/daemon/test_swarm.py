@@ -27,7 +27,6 @@ from shoal.errors import (
     InvalidArgument,
     ShoalError,
     Unavailable,
-    Unimplemented,
 )
 from shoal.manager.logs import TaskLog
 from shoal.manager.manager import Manager
@@ -110,6 +109,7 @@ async def node(
         swarm = Swarm(
             folder=folder / "swarm",
             data_root=folder,
+            exec_root=folder / "run",
             engine=cast(Engine, EngineOfFakes(engine)),
             clock=SystemClock(),
         )
@@ -376,10 +376,14 @@ def test_a_worker_joins_and_leaves(tmp_path: Path) -> None:
         ({"remote_addrs": []}, InvalidArgument, "at least 1 RemoteAddr"),
         ({"availability": "lazy"}, InvalidArgument, 'invalid Availability: "lazy"'),
         ({"advertise_addr": "127.0.0.1"}, Conflict, "give each machine an address of its own"),
-        ({"join_token": "manager"}, Unavailable, "a second manager is not supported yet"),
+        ({"join_token": "manager"}, Unavailable, "etcd is not installed"),
     ],
 )
-def test_joins_that_cannot_be(tmp_path: Path, changes: dict[str, Any], kind: type[ShoalError], words: str) -> None:
+def test_joins_that_cannot_be(
+    tmp_path: Path, changes: dict[str, Any], kind: type[ShoalError], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+
     async def work(manager: Node, other: Node) -> None:
         if changes.get("join_token") == "manager":
             tokens = manager.swarm.control().cluster.get().join_tokens
@@ -437,7 +441,7 @@ def test_a_node_that_is_removed_stops_what_it_ran(tmp_path: Path) -> None:
 
 async def _log(manager: Manager, node_id: str, task_id: str) -> list[bytes]:
     task = Task(id=TaskId(task_id), node_id=NodeId(node_id))
-    log = TaskLog(task, LogQuery(), manager._dispatcher)
+    log = TaskLog(task, LogQuery(), manager)
     return [line.line.data async for batch in log.batches() for line in batch]
 
 
@@ -466,13 +470,17 @@ def test_a_manager_reads_the_logs_of_a_nodes_own_tasks_and_of_nothing_else(tmp_p
     with_two(tmp_path, work)
 
 
-def test_a_worker_cannot_be_promoted_yet_and_is_told_so(tmp_path: Path) -> None:
+def test_a_worker_cannot_be_promoted_without_etcd_and_the_user_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+
     async def work(manager: Node, other: Node) -> None:
         await other.swarm.join(joining(manager))
         assert other.swarm.membership is not None
         nodes = manager.swarm.control().nodes
         worker = nodes.get(other.swarm.membership.node_id)
-        with pytest.raises(Unimplemented, match="a second manager is not supported yet"):
+        with pytest.raises(Unavailable, match="etcd is not installed"):
             await nodes.update(worker.id, replace(worker.spec, role="manager"), worker.version.index)
         assert nodes.get(worker.id).spec.role == "worker"
 

@@ -1,11 +1,13 @@
 """Listing, updating and removing nodes."""
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
 from shoal.errors import FailedPrecondition, InvalidArgument
-from shoal.manager.admission import note_removal
-from shoal.manager.control.refusals import in_use, out_of_sequence, unimplemented
+from shoal.manager.admission import detach_all, note_removal
+from shoal.manager.control.refusals import in_use, out_of_sequence
 from shoal.manager.control.resolve import resolve
 from shoal.objects.node import Node, NodeSpec
 from shoal.store.store import Store
@@ -13,10 +15,14 @@ from shoal.store.tx import Tx
 
 
 class NodeControl:
-    """The API's hand on nodes; ``self_id`` is what users call ``self``."""
+    """The API's hand on nodes; ``self_id`` is what users call ``self``. ``check_more`` raises Unavailable where there
+    cannot be more managers than this one."""
 
-    def __init__(self, store: Store, self_id: str, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, self_id: str, clock: Clock, *, check_more: Callable[[], None] = lambda: None
+    ) -> None:
         self._store = store
+        self._check_more = check_more
         self._clock = clock
         self._self_id = self_id
 
@@ -40,12 +46,21 @@ class NodeControl:
             if node.version.index != version:
                 raise out_of_sequence()
             if node.spec.role == "worker" and spec.role == "manager":
-                raise unimplemented("a second manager is not supported yet: the node stays a worker")
+                self._check_more()
             if node.spec.role == "manager" and spec.role == "worker":
-                managers = [n for n in tx.all(Node) if n.spec.role == "manager"]
-                if len(managers) == 1:
-                    raise in_use("attempting to demote the last manager of the swarm")
+                _check_demotion(tx, node)
             tx.update(replace(node, spec=spec))
+
+        await self._store.update(change)
+
+    async def demote(self, node_id: str) -> None:
+        """Make a worker of a manager. Raises FailedPrecondition where the others would be no quorum."""
+
+        def change(tx: Tx) -> None:
+            node = resolve(tx, Node, node_id)
+            if node.spec.role == "manager":
+                _check_demotion(tx, node)
+                tx.update(replace(node, spec=replace(node.spec, role="worker")))
 
         await self._store.update(change)
 
@@ -54,7 +69,7 @@ class NodeControl:
 
         def change(tx: Tx) -> None:
             node = resolve(tx, Node, self._self_id if text == "self" else text)
-            if node.spec.role == "manager":
+            if node.spec.role == "manager" or node.manager_status is not None:
                 raise in_use(
                     f"node {node.id} is a cluster manager and is a member of the raft cluster. "
                     "It must be demoted to worker before removal"
@@ -63,11 +78,19 @@ class NodeControl:
                 raise FailedPrecondition(
                     f"rpc error: code = FailedPrecondition desc = node {node.id} is not down and can't be removed"
                 )
-            for task in tx.tasks_of_node(node.id):
-                # Of plain containers, which go with their node; services' tasks are the orchestrator's.
-                if task.spec.network_attachment_spec is not None:
-                    tx.delete(task)
+            # Services' tasks are the orchestrator's.
+            detach_all(tx, node.id)
             tx.delete(node)
             note_removal(tx, node.id, self._clock.now())
 
         await self._store.update(change)
+
+
+def _check_demotion(tx: Tx, node: Node) -> None:
+    """Raise FailedPrecondition, in Docker's words, unless the other managers are a quorum without this one."""
+    others = [n for n in tx.all(Node) if n.spec.role == "manager" and n.id != node.id]
+    if not others:
+        raise in_use("attempting to demote the last manager of the swarm")
+    reached = [n for n in others if n.manager_status is not None and n.manager_status.reachability == "reachable"]
+    if len(reached) <= len(others) // 2:
+        raise in_use("can't remove member from the raft: this would result in a loss of quorum")

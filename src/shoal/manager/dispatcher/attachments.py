@@ -49,10 +49,3 @@ def detach(tx: Tx, node_id: str, task_id: str) -> None:
     task = tx.get(Task, task_id)
     if task is not None and task.node_id == node_id and task.service_id is None:
         tx.delete(task)
-
-
-def detach_all(tx: Tx, node_id: str) -> None:
-    """The node is gone, and with it all its plain containers: their addresses and names are free."""
-    for task in tx.tasks_of_node(node_id):
-        if task.spec.network_attachment_spec is not None:
-            tx.delete(task)

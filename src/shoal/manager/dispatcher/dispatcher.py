@@ -6,7 +6,8 @@ status is the dispatcher's to write: ready once its session has begun, down when
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -15,8 +16,8 @@ from shoal.aio.broadcast import Lagged
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import ShoalError, Unavailable
-from shoal.manager.admission import check_tunnel, member, sane_mtu
-from shoal.manager.dispatcher.attachments import attach, detach, detach_all
+from shoal.manager.admission import check_tunnel, detach_all, member, sane_mtu
+from shoal.manager.dispatcher.attachments import attach, detach
 from shoal.manager.dispatcher.snapshot import (
     NO_SERVICE,
     Difference,
@@ -52,6 +53,8 @@ from shoal.wire.cluster import (
     Leaving,
     NetworkAttached,
     NodeResource,
+    ReadLog,
+    RelayRead,
     Resource,
     Revision,
     ServiceResource,
@@ -71,6 +74,9 @@ _BEATS = 3
 # A node whose line was closed is given this many periods: its kernel closed it, so the machine lives, and with it what
 # runs there, while shoald is being restarted or upgraded.
 _GRACE = 3
+# One whose kernel does not answer either, and that does not come to a leader which has taken over from another: its
+# line to that one breaks a period after the death of it at the latest, and it tries all managers every moment.
+_TAKEOVER = 1.2
 # What a node says of a task's end is kept so far, in characters.
 _LONGEST_TEXT = 4096
 # How often in a period it is looked at.
@@ -168,13 +174,22 @@ def _assignments(version: int, change: Difference, revision: Revision, *, full: 
 
 
 class Dispatcher:
-    """All sessions of one manager. ``run`` feeds them; ``serve`` is called by the server for each connection."""
+    """All nodes' sessions, which are the leader's. ``run`` feeds them; ``serve`` is called by the server for each
+    connection. ``streams`` are the manager's; ``unreached`` are the nodes that this manager's own does not reach."""
 
-    def __init__(self, *, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        streams: Streams,
+        unreached: Callable[[], Collection[str]] = frozenset,
+    ) -> None:
         self._store = store
+        self._unreached = unreached
         self._clock = clock
         self._sessions: dict[str, Session] = {}
-        self.streams = Streams()
+        self._streams = streams
         self._services: dict[str, dict[str, ServiceResource]] = {}
         self._nodes: dict[str, NodeResource] = {}
         self._withdrawals: Withdrawals[Session] = Withdrawals()
@@ -235,6 +250,7 @@ class Dispatcher:
                     everybody = True
                 case Node() as node:
                     everybody |= self._note_node(node, gone=event.action is Action.DELETE)
+                    everybody |= isinstance(event.old, Node) and _standing(event.old) != _standing(node)
         networks = {network_id for service_id in changed for network_id in self._note_service(service_id)}
         return [s for s in self._sessions.values() if everybody or s.node_id in nodes or s.has_any(networks)]
 
@@ -349,7 +365,7 @@ class Dispatcher:
     async def _replace(self, session: Session) -> None:
         """End the node's present session, if there is one; its node is not down for that."""
         if (older := self._sessions.pop(session.node_id, None)) is not None:
-            self.streams.end(session.node_id)
+            self._streams.end(session.node_id)
             await older.close()
 
     async def receive(self, session: Session, message: FromAgent) -> None:
@@ -370,17 +386,30 @@ class Dispatcher:
                 self.end(session)
                 await self._store.update(lambda tx: detach_all(tx, session.node_id))
                 await self._down(session.node_id, "it has left the swarm")
+            case RelayRead():
+                await self._relay(session.node_id, message)
             case Heartbeat():
                 await session.connection.send(HeartbeatTaken())
             case Hello():
                 pass
 
-    async def open_stream(self, node_id: str, ask: Callable[[str], FromManager]) -> NodeStream:
+    async def open_stream(self, node_id: str, ask: Callable[[str], ReadLog]) -> NodeStream:
         """A stream from that node, which is asked for it with ``ask`` of the stream's id. Raises Unavailable when the
         node has no session, or does not answer."""
         if (session := self._sessions.get(node_id)) is None:
             raise Unavailable(f"node {node_id} is not available")
-        return await self.streams.open(node_id, lambda stream_id: session.connection.send(ask(stream_id)))
+        return await self._streams.open(node_id, lambda stream_id: session.connection.send(ask(stream_id)))
+
+    async def _relay(self, manager_id: str, message: RelayRead) -> None:
+        """Another manager wants a node's log: it hears from the node itself, or from nobody in time."""
+        asking = self._store.view.get(Node, manager_id)
+        if asking is None or asking.spec.role != "manager":
+            _log.warning(
+                "node %s is no manager, and asks for the log of a task of node %s", manager_id, message.node_id
+            )
+        elif (session := self._sessions.get(message.node_id)) is not None:
+            with suppress(ConnectionError):
+                await session.connection.send(message.wanted)
 
     async def _attach(self, node_id: str, asked: AttachNetwork) -> NetworkAttached:
         try:
@@ -411,7 +440,7 @@ class Dispatcher:
         back within the time that :meth:`watch_heartbeats` gives it, and no task is moved meanwhile."""
         if self._sessions.get(session.node_id) is session:
             del self._sessions[session.node_id]
-            self.streams.end(session.node_id)
+            self._streams.end(session.node_id)
 
     async def _down(self, node_id: str, why: str) -> None:
         def change(tx: Tx) -> None:
@@ -429,7 +458,8 @@ class Dispatcher:
         """End sessions that have gone silent, until cancelled. A node that is ready in the store and has no session,
         such as one that died while no manager ran, is given longer to come back."""
         absent: dict[str, float] = {}
-        before = self._clock.monotonic()
+        before = began = self._clock.monotonic()
+        has_taken_over = sum(node.manager_status is not None for node in self._store.view.all(Node)) > 1
         while True:
             period = self.heartbeat_period / 1e9
             pause = period / _LOOKS
@@ -450,12 +480,20 @@ class Dispatcher:
             await asyncio.gather(*(session.close() for session in silent), return_exceptions=True)
             ready = {node.id for node in self._store.view.all(Node) if node.is_ready}
             absent = {node_id: absent.get(node_id, now) for node_id in ready - self._sessions.keys()}
-            for node_id in [node_id for node_id, since in absent.items() if since < now - period * _GRACE]:
-                await self._down(node_id, "heartbeat failure")
+            for node_id, since in absent.items():
+                is_dead = has_taken_over and since <= began + pause * 2 and node_id in self._unreached()
+                if since < now - period * (_TAKEOVER if is_dead else _GRACE):
+                    await self._down(node_id, "heartbeat failure")
 
     async def close(self) -> None:
         """End every session, without calling the nodes down: the manager goes, they stay."""
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
-            self.streams.end(session.node_id)
+            self._streams.end(session.node_id)
             await session.close()
+
+
+def _standing(node: Node) -> tuple[str | None, str | None, bool]:
+    """What a node is in the swarm, and where, as a manager, it is reached, if it is one yet."""
+    status = node.manager_status
+    return node.spec.role, status.addr if status else None, status is not None and status.reachability == "unknown"

@@ -7,28 +7,31 @@ Sessions and renewals need a certificate of the swarm's. Who wants to join has n
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from shoal.errors import Conflict, InvalidArgument, ShoalError
+from shoal.errors import Conflict, InvalidArgument, ShoalError, Unavailable
 from shoal.manager.admission import Admission, Removed
 from shoal.manager.dispatcher.dispatcher import Dispatcher
+from shoal.manager.dispatcher.streams import Streams
 from shoal.objects.base import decode, encode
 from shoal.pki.identity import NodeIdentity
+from shoal.store.etcd.members import Member
 from shoal.wire.admission import (
     JOIN,
+    QUORUM,
     RENEW,
     ROOT,
     JoinRequest,
+    Quorum,
     Refusal,
     RenewalRequest,
-    TrustRoot,
     status_of,
 )
-from shoal.wire.cluster import REMOVED_CODE, STREAM, FromManager, Hello, close_reason, from_agent, pack
+from shoal.wire.cluster import ELSEWHERE_CODE, REMOVED_CODE, STREAM, FromManager, Hello, close_reason, from_agent, pack
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +43,14 @@ _REQUEST_LIMIT = 64 * 1024
 _PATIENCE, _PART = 10.0, 1.0
 _IDLE = 60.0
 R = TypeVar("R", JoinRequest, RenewalRequest)
+
+
+class Elsewhere(Unavailable):
+    """This manager does not lead, and the nodes' sessions are the leader's: it is at ``leader``, if that is known."""
+
+    def __init__(self, leader: str) -> None:
+        super().__init__(f"this manager does not lead the swarm: {leader or 'nobody does, for now'}")
+        self.leader = leader
 
 
 class NodeSocket:
@@ -79,17 +90,24 @@ def _raise_own_cancellation() -> None:
 
 
 class DispatcherServer:
-    """Serves a dispatcher on TCP; ``identify`` reads who a node is from the certificate it came with."""
+    """A manager's port on TCP; ``identify`` reads who a node is from the certificate it came with.
+
+    ``dispatcher`` gives the leader's own, or raises :class:`Elsewhere`; ``seats`` the quorum's members.
+    """
 
     def __init__(
         self,
         *,
-        dispatcher: Dispatcher,
+        dispatcher: Callable[[], Dispatcher],
+        streams: Streams,
         admission: Admission,
+        seats: Callable[[], Awaitable[Sequence[Member]]],
         tls: ssl.SSLContext,
         identify: Callable[[ssl.SSLObject], NodeIdentity],
     ) -> None:
         self._dispatcher = dispatcher
+        self._streams = streams
+        self._seats = seats
         self._admission = admission
         self._tls = tls
         self._identify = identify
@@ -103,6 +121,7 @@ class DispatcherServer:
         app.router.add_get(ROOT, self._root)
         app.router.add_post(JOIN, self._join)
         app.router.add_post(RENEW, self._renew)
+        app.router.add_get(QUORUM, self._quorum)
         self._runner = web.AppRunner(
             app, handle_signals=False, access_log=None, shutdown_timeout=1, keepalive_timeout=_IDLE
         )
@@ -114,14 +133,13 @@ class DispatcherServer:
             raise Conflict(f"listen tcp {host}:{port}: bind: {(error.strerror or str(error)).lower()}") from error
 
     async def stop(self) -> None:
-        """End all sessions and stop listening."""
-        await self._dispatcher.close()
+        """Stop listening; the sessions are ended before."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
 
     async def _root(self, request: web.Request) -> web.Response:
-        return _answer(encode(TrustRoot(certificate=self._admission.root(), now=self._admission.now())))
+        return _answer(encode(self._admission.root()))
 
     async def _join(self, request: web.Request) -> web.Response:
         try:
@@ -133,7 +151,14 @@ class DispatcherServer:
     async def _renew(self, request: web.Request) -> web.Response:
         try:
             node = self._identify(_tls(request))
-            return _answer(encode(self._admission.renew(node, await _asked(request, RenewalRequest))))
+            return _answer(encode(await self._admission.renew(node, await _asked(request, RenewalRequest))))
+        except ShoalError as error:
+            return _refusal(error)
+
+    async def _quorum(self, request: web.Request) -> web.Response:
+        try:
+            self._identify(_tls(request)).require_manager()
+            return _answer(encode(Quorum(members={seat.peer_url: seat.name for seat in await self._seats()})))
         except ShoalError as error:
             return _refusal(error)
 
@@ -145,7 +170,7 @@ class DispatcherServer:
 
     async def _stream(self, request: web.Request) -> web.WebSocketResponse:
         try:
-            return await self._dispatcher.streams.serve(self._node_id(request), request.match_info["id"], request)
+            return await self._streams.serve(self._node_id(request), request.match_info["id"], request)
         except ShoalError as error:
             raise web.HTTPForbidden(text=str(error)) from error
 
@@ -156,6 +181,8 @@ class DispatcherServer:
         await socket.prepare(request)
         try:
             await self._converse(node_id, socket, request)
+        except Elsewhere as error:
+            await socket.close(code=ELSEWHERE_CODE, message=error.leader.encode())
         except Removed as error:
             await socket.close(code=REMOVED_CODE, message=close_reason(error))
         except ShoalError as error:
@@ -172,14 +199,15 @@ class DispatcherServer:
             raise ConnectionError("the first message was no hello")
         if request.transport is None:
             raise ConnectionError("the node has gone")
-        session = await self._dispatcher.serve(node_id, NodeSocket(socket, request.transport), hello)
+        dispatcher = self._dispatcher()
+        session = await dispatcher.serve(node_id, NodeSocket(socket, request.transport), hello)
         try:
             async for message in socket:
                 if message.type is not WSMsgType.BINARY:
                     break
-                await self._dispatcher.receive(session, from_agent(message.data))
+                await dispatcher.receive(session, from_agent(message.data))
         finally:
-            self._dispatcher.end(session)
+            dispatcher.end(session)
 
 
 def _tls(request: web.Request) -> ssl.SSLObject:

@@ -65,7 +65,7 @@ def render(
     every node, from :func:`node_resource`; ``as_seen`` gives a task as its node is to see it for now."""
     tasks = [task for task in view.tasks_of_node(node_id) if task.state >= TaskState.ASSIGNED]
     networks = _networks(view, tasks)
-    resources: list[Resource] = [_cluster(view)]
+    resources: list[Resource] = [_cluster(view, node_id)]
     resources += (TaskResource(task=_bare(as_seen(task))) for task in tasks)
     resources += (NetworkResource(network=network) for network in networks)
     seen = [service for network in networks for service in services.get(network.id, ())]
@@ -85,15 +85,24 @@ def _networks(view: View, tasks: Iterable[Task]) -> list[Network]:
     return [n for n in view.all(Network) if n.driver_state is not None and (n.id in needed or n.is_ingress)]
 
 
-def _cluster(view: View) -> ClusterResource:
+def _cluster(view: View, node_id: str) -> ClusterResource:
     cluster = view.all(Cluster)[0]
+    own = view.get(Node, node_id)
     return ClusterResource(
         cluster_id=cluster.id,
         data_path_port=cluster.data_path_port,
         heartbeat_period=cluster.spec.dispatcher.heartbeat_period or HEARTBEAT_NANOSECONDS,
         attachable={n.id: n.name for n in view.all(Network) if n.spec.attachable},
-        managers={n.id: n.manager_status.addr for n in view.all(Node) if n.manager_status and n.manager_status.addr},
+        managers=managers_of(view),
+        role=(own.spec.role if own else None) or "",
     )
+
+
+def managers_of(view: View) -> dict[str, str]:
+    """Where the managers that nodes may turn to are reached, by node, the leader first."""
+    found = [n for n in view.all(Node) if n.manager_status and n.manager_status.reachability != "unknown"]
+    found.sort(key=lambda n: not (n.manager_status and n.manager_status.leader))
+    return {n.id: n.manager_status.addr for n in found if n.manager_status and n.manager_status.addr}
 
 
 def _nodes(

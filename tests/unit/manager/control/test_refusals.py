@@ -19,6 +19,7 @@ from shoal.errors import (
 )
 from shoal.objects.base import convert
 from shoal.objects.network import MTU_OPTION, VXLAN_IDS, NetworkAttachmentConfig, NetworkSpec
+from shoal.objects.node import ManagerStatus
 from shoal.objects.service import PortConfig, ServiceSpec
 
 RPC = "rpc error: code = "
@@ -336,12 +337,6 @@ def test_nodes() -> None:
         await refused(
             swarm, InvalidArgument, RPC + "Unknown desc = update out of sequence", update("n1", spec, version - 1)
         )
-        await refused(
-            swarm,
-            Unimplemented,
-            RPC + "Unimplemented desc = a second manager is not supported yet: the node stays a worker",
-            update("n2", replace(spec, role="manager"), swarm.nodes.get("n2").version.index),
-        )
         manager = replace(node, spec=replace(spec, role="manager"))
         await swarm.store.update(lambda tx: tx.update(manager))
         version = swarm.nodes.get("n1").version.index
@@ -351,6 +346,17 @@ def test_nodes() -> None:
             RPC + "FailedPrecondition desc = attempting to demote the last manager of the swarm",
             update("n1", replace(spec, role="worker"), version),
         )
+        unreached = ManagerStatus(reachability="unreachable", addr="192.0.2.2:2377")
+        second = replace(swarm.nodes.get("n2"), spec=replace(spec, role="manager"), manager_status=unreached)
+        await swarm.store.update(lambda tx: tx.update(second))
+        await refused(
+            swarm,
+            FailedPrecondition,
+            RPC + "FailedPrecondition desc = can't remove member from the raft: this would result in a loss of quorum",
+            update("n1", replace(spec, role="worker"), version),
+        )
+        worker = replace(swarm.nodes.get("n2"), spec=replace(spec, role="worker"), manager_status=None)
+        await swarm.store.update(lambda tx: tx.update(worker))
         await refused(
             swarm,
             FailedPrecondition,

@@ -13,6 +13,7 @@ from tests.fakes.nodes import a_node
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Forbidden, InvalidArgument
 from shoal.manager.dispatcher.dispatcher import Dispatcher, Session
+from shoal.manager.dispatcher.streams import Streams
 from shoal.manager.dispatcher.withdrawals import PATIENCE
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster, DispatcherConfig
@@ -76,7 +77,7 @@ class Rig:
     def __init__(self, store: Store, clock: FakeClock) -> None:
         self.store = store
         self.clock = clock
-        self.dispatcher = Dispatcher(store=store, clock=clock)
+        self.dispatcher = Dispatcher(store=store, clock=clock, streams=Streams())
 
     async def join(self, node_id: str) -> tuple[Session, FakeAgent]:
         agent = FakeAgent()

@@ -1,0 +1,182 @@
+"""Who has a seat in the quorum: the managers that nodes are to be, and the members that etcd has, brought together.
+
+A seat is had in two steps: a new manager first follows as a learner, which counts for no majority, and is promoted once
+it has all that there is. So a machine that never comes up costs nobody the quorum.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from shoal.aio.broadcast import Lagged
+from shoal.aio.clock import Clock
+from shoal.aio.tasks import cancel, spawn
+from shoal.errors import ShoalError, Unavailable
+from shoal.objects.node import ManagerStatus, Node
+from shoal.store.etcd.members import Member
+from shoal.store.store import Store
+from shoal.store.tx import Tx
+
+_log = logging.getLogger(__name__)
+# Between two looks when nothing has happened, and before what failed is tried again, in seconds.
+_LOOK, _AGAIN = 1.0, 0.1
+MANAGER = "manager"
+
+
+class Seats(Protocol):
+    """The quorum's members. Every call raises ShoalError; Unavailable for what may be possible later."""
+
+    async def list(self) -> Sequence[Member]: ...
+
+    async def add_learner(self, peer_url: str) -> Member: ...
+
+    async def promote(self, id: int) -> None: ...
+
+    async def remove(self, id: int) -> None: ...
+
+    def url_of(self, advertise: str) -> str:
+        """Where the member of a manager is that nodes reach at ``address:port``."""
+        ...
+
+
+class Deed(Enum):
+    """What is to be done about a seat."""
+
+    ADD = "add"
+    PROMOTE = "promote"
+    REMOVE = "remove"
+
+
+@dataclass(frozen=True)
+class Step:
+    """The next thing to do; ``seat`` is None where one is to be added for ``url``."""
+
+    deed: Deed
+    url: str
+    seat: Member | None = None
+
+
+def plan(nodes: Sequence[Node], seats: Sequence[Member], urls: Mapping[str, str], own_id: str) -> list[Step]:
+    """What to do, in this order, each as far as it succeeds. ``urls`` are the peer URLs of the managers that there are
+    to be, by node; ``own_id`` is the leader's, which takes no seat from itself. Pure.
+
+    There is room for one learner at a time: one whose machine is down makes room for another that waits.
+    """
+    wanted = set(urls.values())
+    ready = {urls[node.id] for node in nodes if node.id in urls and node.is_ready}
+    taken = {seat.peer_url for seat in seats}
+    waiting = sorted(ready - taken)
+    steps = [
+        Step(Deed.REMOVE, seat.peer_url, seat)
+        for seat in seats
+        if seat.name != own_id
+        and (seat.peer_url not in wanted or (seat.is_learner and seat.peer_url not in ready and waiting))
+    ]
+    removed = {step.seat.id for step in steps if step.seat is not None}
+    learners = [seat for seat in seats if seat.is_learner and seat.id not in removed]
+    steps += [Step(Deed.PROMOTE, seat.peer_url, seat) for seat in learners if seat.name]
+    if waiting and not learners:
+        steps.append(Step(Deed.ADD, waiting[0]))
+    return steps
+
+
+class SeatKeeper:
+    """Does it, at the leader; and writes down which managers are within reach."""
+
+    def __init__(self, *, store: Store, seats: Seats, node_id: str, clock: Clock) -> None:
+        self._store = store
+        self._seats = seats
+        self._node_id = node_id
+        self._clock = clock
+        self._told = ""
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        woken = asyncio.Event()
+        listener = spawn(self._listen(woken), name="nodes' news")
+        try:
+            while True:
+                woken.clear()
+                pause = _LOOK
+                try:
+                    if await self._look():
+                        pause = _AGAIN
+                    self._told = ""
+                except ShoalError as error:
+                    if str(error) != self._told:
+                        # Who has just come is let in when all have been in touch for some seconds.
+                        level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
+                        _log.log(level, "the quorum is not as it is to be, which is tried again: %s", error)
+                    self._told, pause = str(error), _AGAIN
+                alarm = spawn(self._ring(pause, woken), name="look at the seats")
+                await woken.wait()
+                await cancel(alarm)
+        finally:
+            await cancel(listener)
+
+    async def _ring(self, seconds: float, woken: asyncio.Event) -> None:
+        await self._clock.sleep(seconds)
+        woken.set()
+
+    async def _listen(self, woken: asyncio.Event) -> None:
+        with self._store.watch() as events:
+            while True:
+                try:
+                    batches = await events.drain()
+                except Lagged:
+                    woken.set()
+                    continue
+                if not batches:
+                    return
+                if any(isinstance(event.obj, Node) for batch in batches for event in batch):
+                    woken.set()
+
+    async def _look(self) -> bool:
+        """Take the steps that there are; whether there were any."""
+        nodes = self._store.view.all(Node)
+        urls = {
+            str(node.id): self._seats.url_of(node.manager_status.addr)
+            for node in nodes
+            if node.spec.role == MANAGER and node.manager_status and node.manager_status.addr
+        }
+        seats = await self._seats.list()
+        steps = plan(nodes, seats, urls, self._node_id)
+        for step in steps:
+            await self._take(step)
+        seated = {seat.peer_url for seat in seats}
+        voting = {seat.peer_url for seat in seats if not seat.is_learner}
+        await self._store.update(lambda tx: self._note(tx, seated, voting))
+        return bool(steps)
+
+    async def _take(self, step: Step) -> None:
+        match step.deed, step.seat:
+            case Deed.ADD, _:
+                await self._seats.add_learner(step.url)
+                _log.info("the manager at %s gets a seat in the quorum", step.url)
+            case Deed.PROMOTE, Member() as seat:
+                await self._seats.promote(seat.id)
+                _log.info("the manager at %s has its seat in the quorum", step.url)
+            case Deed.REMOVE, Member() as seat:
+                await self._seats.remove(seat.id)
+                _log.info("the manager at %s has no seat in the quorum any more", step.url)
+
+    def _note(self, tx: Tx, seated: set[str], voting: set[str]) -> None:
+        """Write down who is within reach: a manager with a seat, whose node is. Who is to be none and has no seat any
+        more is none."""
+        for node in tx.all(Node):
+            if (status := node.manager_status) is None or not status.addr:
+                continue
+            url = self._seats.url_of(status.addr)
+            told: ManagerStatus | None = status
+            if node.spec.role == MANAGER:
+                there = node.id == self._node_id or (url in voting and node.is_ready)
+                told = replace(status, reachability="reachable" if there else "unreachable")
+            elif url not in seated:
+                told = None
+            if told != status:
+                tx.update(replace(node, manager_status=told))
