@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from shoal.daemon.place import OwnEtcd
 from shoal.errors import InvalidArgument
+from shoal.store.etcd.address import TLS as TLSFiles
+from shoal.store.etcd.address import Address
 from shoal.version import VERSION
 
 # dockerd's flags that have no meaning here, and whether they take a value.
@@ -70,6 +73,7 @@ class Config:
     log_level: str = "info"
     metrics_address: str | None = None
     tls: TLS = field(default_factory=TLS)
+    store: OwnEtcd | None = None
     validate: bool = False
     recover: bool = False
     notices: tuple[str, ...] = ()
@@ -142,6 +146,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("-l", "--log-level", metavar="LEVEL", help=f"one of {', '.join(_LEVELS)} (default info)")
     add("--metrics-addr", dest="metrics_address", metavar="ADDRESS", help="serve metrics for Prometheus here")
+    add(
+        "--store",
+        metavar="URL",
+        help="keep the swarm's state in an etcd of your own, on every manager: etcd://HOST:PORT,HOST:PORT/PREFIX",
+    )
+    add("--store-cacert", metavar="FILE", help="whose signature its certificate has to bear; with all three it is TLS")
+    add("--store-cert", metavar="FILE", help="what we show it")
+    add("--store-key", metavar="FILE", help="the key of that")
     add("--tlscacert", metavar="FILE")
     add("--tlscert", metavar="FILE")
     add("--tlskey", metavar="FILE")
@@ -175,6 +187,7 @@ _FILE_KEYS = {
     "default-address-pools": "default_address_pools", "registry-mirrors": "registry_mirrors",
     "insecure-registries": "insecure_registries", "cgroup-parent": "cgroup_parent", "group": "group",
     "debug": "debug", "log-level": "log_level", "metrics-addr": "metrics_address", "tls": "tls",
+    "store": "store", "store-cacert": "store_cacert", "store-cert": "store_cert", "store-key": "store_key",
     "tlsverify": "tlsverify", "tlscacert": "tlscacert", "tlscert": "tlscert", "tlskey": "tlskey",
 }  # fmt: skip
 _FILE_ONLY = {"features", "runtimes", "builder", "log-opts", "exec-opts", "storage-opts", "default-ulimits", "cdi",
@@ -232,6 +245,7 @@ def _config(values: dict[str, Any]) -> Config:
         cert=Path(wanted.pop("tlscert", TLS.cert)),
         key=Path(wanted.pop("tlskey", TLS.key)),
     )
+    store = _store({key: wanted.pop(key, None) for key in ("store", "store_cacert", "store_cert", "store_key")})
     for key in ("data_root", "exec_root", "pidfile"):
         if key in wanted:
             wanted[key] = Path(wanted[key]).absolute()
@@ -244,7 +258,19 @@ def _config(values: dict[str, Any]) -> Config:
         if "=" not in label:
             raise InvalidArgument(f"bad attribute format: {label}")
     _check(wanted)
-    return Config(**wanted, tls=tls, notices=tuple(notices))
+    return Config(**wanted, tls=tls, store=store, notices=tuple(notices))
+
+
+def _store(values: dict[str, Any]) -> OwnEtcd | None:
+    files = [values[key] for key in ("store_cacert", "store_cert", "store_key")]
+    if values["store"] is None:
+        if any(files):
+            raise InvalidArgument("--store-cacert, --store-cert and --store-key are for --store, which is missing")
+        return None
+    if any(files) and not all(files):
+        raise InvalidArgument("an etcd is spoken to over TLS with all of --store-cacert, --store-cert and --store-key")
+    tls = TLSFiles(*(Path(file).absolute() for file in files)) if all(files) else None
+    return OwnEtcd(Address.parse(values["store"]), tls)
 
 
 def _check(values: dict[str, Any]) -> None:

@@ -24,8 +24,9 @@ from shoal.pki.identity import identity
 from shoal.store.tx import View
 
 FILE, DATABASE, CERTIFICATES = "membership.json", "state.db", "certificates"
-# Where the state is when several managers share it, as a membership says it; the folder of this one's part.
-ETCD = "etcd"
+# Where the state is when several managers share it, as a membership says it: in an etcd of ours, of which this is the
+# folder of this one's part, or in one that the users run.
+ETCD, EXTERNAL = "etcd", "external"
 WAYS_OUT = (
     "restore it from a backup (shoal state import --force FILE), or start shoald once with --recover, which keeps what "
     "can be read, moves the file aside and says what is dropped"
@@ -34,7 +35,8 @@ WAYS_OUT = (
 
 class Membership(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What this node is, where it listens and is reached, and the managers that it came to know when it joined (the
-    snapshot knows the present ones). ``store`` is where a manager has the state: :data:`ETCD`, empty for the file.
+    snapshot knows the present ones). ``store`` is where a manager has the state: :data:`ETCD`, :data:`EXTERNAL`,
+    or empty for the file.
     ``sum`` is over the other fields; it is set when writing."""
 
     node_id: str

@@ -100,6 +100,7 @@ class NodeDaemon:
             folder=config.data_root / "swarm",
             data_root=config.data_root,
             exec_root=config.exec_root,
+            store=config.store,
             engine=engine,
             clock=clock,
         )

@@ -13,7 +13,8 @@ import msgspec
 from shoal.agent.worker import KINDS as AGENT_KINDS
 from shoal.agent.worker import RESOURCE, Kept
 from shoal.daemon import membership
-from shoal.daemon.membership import CERTIFICATES, DATABASE, FILE, Membership
+from shoal.daemon.addresses import joined
+from shoal.daemon.membership import CERTIFICATES, DATABASE, ETCD, FILE, Membership
 from shoal.durable import salvage
 from shoal.durable.faults import refusal
 from shoal.durable.objectfile import ObjectFile, read_mark
@@ -32,7 +33,7 @@ from shoal.objects.meta import Version
 from shoal.objects.node import Node
 from shoal.objects.volume import Volume
 from shoal.pki import files
-from shoal.pki.identity import WORKER, identity
+from shoal.pki.identity import WORKER, addresses, identity
 from shoal.store.backend import Change
 from shoal.store.backends.sqlite import STATE, rows_of
 from shoal.store.store import read_object
@@ -165,10 +166,13 @@ def _second_copies(root: Path, known: dict[tuple[str, str], bytes]) -> Rows:
 
 def _recover_swarm(root: Path, stamp: str, now: datetime) -> Iterator[str]:
     folder = root / "swarm"
-    if not any((folder / name).exists() for name in (DATABASE, CERTIFICATES, FILE)):
+    if not any((folder / name).exists() for name in (DATABASE, ETCD, CERTIFICATES, FILE)):
         return
     if _is_worker(folder):
         yield from _recover_worker(folder, stamp)
+        return
+    if _shares_its_state(folder):
+        yield from _recover_sharing(folder, stamp)
         return
     path, what = folder / DATABASE, STATE
     lost = "" if path.exists() else f"{what} in {path} is missing"
@@ -222,6 +226,44 @@ def _recover_worker(folder: Path, stamp: str) -> Iterator[str]:
         yield str(error)
         yield f"  only a manager can give a worker its place: all of it is now {aside}, and this node is in no swarm;"
         yield "  its tasks go at the next start. Join again (docker swarm join), and remove the old node on a manager"
+
+
+def _shares_its_state(folder: Path) -> bool:
+    """Whether this manager has its state in etcd, as far as its files tell."""
+    with suppress(ShoalError):
+        member = membership.read(folder)
+        return member is not None and bool(member.store)
+    return (folder / ETCD).exists() and not (folder / DATABASE).exists()
+
+
+def _recover_sharing(folder: Path, stamp: str) -> Iterator[str]:
+    """A manager's, whose state is etcd's own to prove: what this node is, from its certificate."""
+    try:
+        member = membership.read(folder)
+        assert member is not None
+        membership.check_certificates(member, folder)
+        return
+    except Damaged as error:
+        yield str(error)
+    try:
+        certificate = files.load(folder / CERTIFICATES).certificate
+        host = addresses(certificate)[0]
+    except (ShoalError, IndexError):
+        aside = salvage.move_aside(folder, stamp)
+        yield f"  only another manager can give this one a certificate: all of it is now {aside}, and this node is"
+        yield "  in no swarm; its tasks go at the next start. Demote and remove it on another manager, and join again;"
+        yield "  where there is none, restore a backup (shoal state import --force FILE)"
+        return
+    member = Membership(
+        node_id=identity(certificate).node_id,
+        listen=f"0.0.0.0:{_PORT}",
+        advertise=joined(host, int(_PORT)),
+        data_path=host,
+        store=ETCD,
+    )
+    aside = salvage.move_aside(folder / FILE, stamp)
+    membership.write(folder, member)
+    yield f"  it was {aside}; made anew for node {member.node_id}, reached at {member.advertise}, listening everywhere"
 
 
 def _of(obj: Stored, number: int) -> Stored:

@@ -8,7 +8,6 @@ a node that runs tasks, which a manager is as well, in :mod:`.agent`.
 import asyncio
 import contextlib
 import logging
-import shutil
 import ssl
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
@@ -27,11 +26,21 @@ from shoal.daemon.agent import NodeAgent
 from shoal.daemon.backup import Backup
 from shoal.daemon.description import describe
 from shoal.daemon.managing import Managing, Surroundings
-from shoal.daemon.membership import ETCD, Membership
+from shoal.daemon.membership import ETCD, EXTERNAL, Membership
+from shoal.daemon.place import OwnEtcd, StatePlace
 from shoal.daemon.renewal import Renewal
 from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
-from shoal.errors import Conflict, Damaged, Forbidden, InvalidArgument, NotFound, ShoalError, Unavailable
+from shoal.errors import (
+    Conflict,
+    Damaged,
+    FailedPrecondition,
+    Forbidden,
+    InvalidArgument,
+    NotFound,
+    ShoalError,
+    Unavailable,
+)
 from shoal.manager.found import FoundingRequest, found
 from shoal.manager.logs import TaskLine
 from shoal.manager.manager import Manager
@@ -45,9 +54,7 @@ from shoal.objects.task import Task
 from shoal.pki import files
 from shoal.pki.files import NodeFiles
 from shoal.pki.identity import MANAGER, WORKER, identity
-from shoal.store.backends.sqlite import SQLiteBackend
 from shoal.store.etcd.server import check_installed
-from shoal.store.store import Store
 from shoal.store.tables import Stored
 from shoal.store.tx import Tx
 from shoal.wire.admission import JoinRequest
@@ -95,22 +102,38 @@ _FORCE = (
 class Swarm:
     """The node as a member of a swarm, or of none."""
 
-    def __init__(self, *, folder: Path, data_root: Path, exec_root: Path, engine: Engine, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        data_root: Path,
+        exec_root: Path,
+        store: OwnEtcd | None = None,
+        engine: Engine,
+        clock: Clock,
+    ) -> None:
         self._folder = folder
-        self._data_root = data_root
         self._certificates = files.certificates_folder(data_root)
         self._engine = engine
         self._clock = clock
         self._lock = asyncio.Lock()
         self.membership: Membership | None = None
-        around = Surroundings(
+        self._place = StatePlace(
+            folder=folder,
+            data_root=data_root,
+            state=exec_root / "etcd",
+            certificates=self._certificates,
+            own=store,
             managers=lambda: list(self._managers().values()),
+            clock=clock,
+        )
+        around = Surroundings(
             unreached=lambda: self._agent.unreached,
             relay=lambda node_id, wanted: self._agent.relay(node_id, wanted),
             remember=self._remember,
             events=engine.events,
         )
-        self._managing = Managing(folder=folder, data_root=data_root, exec_root=exec_root, around=around, clock=clock)
+        self._managing = Managing(folder=folder, place=self._place, around=around, clock=clock)
         self._agent = NodeAgent(
             engine=engine,
             managers=lambda: list(self._managers().values()),
@@ -211,19 +234,24 @@ class Swarm:
     async def _found(self, request: SwarmInit) -> str:
         member, asked = _plan(request)
         founding = found(asked, self._clock.now())
-        member = replace(member, node_id=founding.node_id)
+        kind = EXTERNAL if self._place.kind == EXTERNAL else ""
+        member = replace(member, node_id=founding.node_id, store=kind)
+        is_there = False
         fresh = await asyncio.to_thread(membership.making, self._folder)
         try:
             await asyncio.to_thread(files.save, fresh / membership.CERTIFICATES, founding.files)
-            store = await self._open_store(fresh / membership.DATABASE)
+            store = await self._place.found(fresh, self._clock)
             try:
                 await store.update(lambda tx: _create_all(tx, founding.objects))
+                is_there = True
             finally:
                 await store.close()
             await asyncio.to_thread(membership.write, fresh, member)
             await self._begin(member)
         except BaseException:
             await self._end()
+            if is_there:
+                await self._place.erase(member)
             raise
         await self._settled()
         return founding.node_id
@@ -249,6 +277,11 @@ class Swarm:
     async def restore(self, backup: Backup, request: SwarmInit, *, force: bool) -> None:
         """Found a backup's swarm again, with this node in the place of the manager that wrote it. Raises Unavailable
         when this node is in a swarm, unless ``force`` is given; on that very node its tasks then run on."""
+        if self._place.kind == EXTERNAL:
+            raise FailedPrecondition(
+                "the swarm's state is in an etcd of its users' own: put a backup of that etcd in its place (etcdctl "
+                "snapshot restore), or start shoald without --store to found the swarm again"
+            )
         async with self._lock:
             if self.membership is not None and not force:
                 raise Unavailable(f"{_ALREADY} Or use --force to put the backup in its place.")
@@ -277,7 +310,7 @@ class Swarm:
         """The swarm as it was, on the node where it was: the containers of its tasks need not know."""
         await self._pause()
         try:
-            await self._managing.end()
+            await self._managing.end(self.membership)
             member = replace(member, store="")
             await asyncio.to_thread(restoring.replace, self._folder, member, backup, self._clock.now())
             self.membership = member
@@ -298,11 +331,11 @@ class Swarm:
         """Be what has been made ready beside the folder."""
         await asyncio.to_thread(membership.appear, self._folder)
         self._keep_certificate(member)
-        if member.is_manager and not member.store:
+        if member.is_manager and member.store != ETCD:
             await self._run_manager(member)
         await self._run_agent(member)
         self.membership = member
-        if member.store:
+        if member.store == ETCD:
             self._starting = spawn(self._start_manager(0), name="start of the manager")
 
     async def join(self, request: SwarmJoin) -> None:
@@ -335,14 +368,14 @@ class Swarm:
             hostname=self._engine.facts.hostname,
             availability=request.availability or "active",
             advertise=planned.advertise,
-            has_etcd=await asyncio.to_thread(shutil.which, "etcd") is not None,
+            store=await asyncio.to_thread(lambda: self._place.kind),
         )
         admitted, manager, held = await joining.join(
             [addresses.joined(*remote) for remote in remotes], asked, self._clock.now()
         )
         member = _member(admitted.node_id, planned)
         member = replace(member, is_manager=admitted.role == MANAGER, managers=[manager])
-        member = replace(member, store=ETCD if member.is_manager else "")
+        member = replace(member, store=asked.store if member.is_manager else "")
         fresh = await asyncio.to_thread(membership.making, self._folder)
         try:
             await asyncio.to_thread(files.save, fresh / membership.CERTIFICATES, held)
@@ -406,13 +439,16 @@ class Swarm:
             try:
                 await self.manager.resign()
                 async with asyncio.timeout(_LEAVE_SECONDS):
-                    while not await self._managing.is_seatless(member):
+                    while not await self._place.is_seatless(member):
                         await self._clock.sleep(_TURN_AGAIN)
             except (ShoalError, TimeoutError) as error:
                 _log.warning("the other managers could not take this one's seat: demote it there (%s)", error)
         # First, so that others send nothing more to what is stopped here.
         await self._agent.leave()
+        is_last = self.manager is not None and _managers_in(self.manager) == [self.manager.nodes.get("self")]
         await self._end()
+        if is_last:
+            await self._place.erase(member)
 
     async def _removed(self) -> None:
         """A manager has taken this node out of the swarm: its tasks have been given to others. What this node was stays
@@ -425,7 +461,7 @@ class Swarm:
         """Be a member no longer, as far as this node had come to be one."""
         await cancel(self._turning, self._starting, self._renewer)
         await self._agent.part()
-        await self._managing.end()
+        await self._managing.end(self.membership)
         self._starting = self._turning = self._renewal = self._renewer = self._failure = None
         await self._agent.end()
         try:
@@ -436,9 +472,6 @@ class Swarm:
         await asyncio.to_thread(cgroups.remove_empty, self._engine.lifecycle.cgroup_parent)
         self.membership, self._role = None, ""
         await asyncio.to_thread(membership.vanish, self._folder)
-
-    async def _open_store(self, database: Path) -> Store:
-        return await Store.open(backend=SQLiteBackend(database, root=self._data_root), clock=self._clock)
 
     def _remember(self, member: Membership) -> None:
         self.membership = member
@@ -492,7 +525,7 @@ class Swarm:
         while (member := self.membership) is not None and self._is_other(member):
             try:
                 # Before the others have taken its seat they may need this manager for a majority.
-                if self._role == MANAGER or await self._managing.is_seatless(member):
+                if self._role == MANAGER or await self._place.is_seatless(member):
                     async with self._lock:
                         if self.membership is member and self._is_other(member):
                             await (self._demote if member.is_manager else self._promote)(member)
@@ -506,12 +539,13 @@ class Swarm:
     async def _promote(self, member: Membership) -> None:
         """From here on a manager too, whose certificate says so."""
         assert self._renewal is not None
-        await asyncio.to_thread(check_installed)
+        if not (kind := await asyncio.to_thread(lambda: self._place.kind)):
+            check_installed()
         await self._renewal.renew()
         held = await asyncio.to_thread(files.load, self._certificates)
         if identity(held.certificate).role != MANAGER:
             raise Unavailable("the managers give it a worker's certificate")
-        member = replace(member, is_manager=True, store=ETCD)
+        member = replace(member, is_manager=True, store=kind)
         await asyncio.to_thread(membership.write, self._folder, member)
         self.membership = member
         self._starting = spawn(self._start_manager(0), name="start of the manager")
@@ -522,7 +556,7 @@ class Swarm:
         assert self._renewal is not None
         others = [address for address in self._managers().values() if address != member.advertise]
         await cancel(self._starting)
-        await self._managing.end()
+        await self._managing.end(self.membership)
         member = replace(member, is_manager=False, store="", managers=others)
         await asyncio.to_thread(membership.write, self._folder, member)
         self.membership, self._failure = member, None

@@ -11,7 +11,7 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
-from shoal.errors import Conflict, Forbidden, InvalidArgument, Unavailable
+from shoal.errors import Conflict, Forbidden, InvalidArgument
 from shoal.manager.cluster import authority, cert_validity, host_of, the_cluster, trust_root
 from shoal.objects.base import parse_time, timestamp
 from shoal.objects.cluster import Cluster
@@ -32,10 +32,10 @@ _INVALID_TOKEN = (
 
 
 class Admission:
-    """Admits nodes to the swarm of a store, and renews their certificates. ``check_more`` raises Unavailable where this
-    manager could not share the state with another one."""
+    """Admits nodes to the swarm of a store, and renews their certificates. ``check_more`` raises Unavailable where
+    this manager could not share the state with one that has that kind of place for it."""
 
-    def __init__(self, store: Store, clock: Clock, *, check_more: Callable[[], None]) -> None:
+    def __init__(self, store: Store, clock: Clock, *, check_more: Callable[[str], None]) -> None:
         self._store = store
         self._clock = clock
         self._check_more = check_more
@@ -53,12 +53,7 @@ class Admission:
             cluster = the_cluster(tx)
             role = _role(cluster, asked.token)
             if role == MANAGER:
-                self._check_more()
-                if not asked.has_etcd:
-                    raise Unavailable(
-                        f"{asked.hostname} cannot be a manager: etcd is not installed on it, and managers share the "
-                        "swarm's state in it (apt-get install etcd-server; its own service is not needed)"
-                    )
+                self._check_more(asked.store)
             if asked.availability not in ("active", "pause", "drain"):
                 raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
             check_tunnel(asked.addr, tx)

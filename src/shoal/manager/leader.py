@@ -19,14 +19,14 @@ from shoal.manager.dispatcher.dispatcher import Dispatcher
 from shoal.manager.dispatcher.streams import Streams
 from shoal.manager.orchestrator.orchestrator import Orchestrator
 from shoal.manager.scheduler.scheduler import Scheduler
-from shoal.manager.seats import SeatKeeper, Seats
+from shoal.manager.seats import Quorum, SeatKeeper
 from shoal.objects.node import Node
 from shoal.store.store import Store
 from shoal.store.tx import Tx
 
 
 class Leader:
-    """One leadership's work; ``store`` is fenced with it. ``seats`` is None where this manager is alone."""
+    """One leadership's work; ``store`` is fenced with it. ``quorum`` says who has it too."""
 
     def __init__(
         self,
@@ -37,13 +37,13 @@ class Leader:
         networks_in_use: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network],
         streams: Streams,
         unreached: Callable[[], Collection[str]],
-        seats: Seats | None,
+        quorum: Quorum,
     ) -> None:
         self._store = store
         self._clock = clock
         self._node_id = node_id
         self._in_use = networks_in_use
-        self._seats = seats
+        self._quorum = quorum
         self._tasks: list[asyncio.Task[Any]] = []
         self.dispatcher = Dispatcher(store=store, clock=clock, streams=streams, unreached=unreached)
 
@@ -60,8 +60,8 @@ class Leader:
         self._tasks = [spawn(loop.run(s, self._store, clock, name=name), name=name) for name, s in stations.items()]
         self._tasks.append(spawn(self.dispatcher.run(), name="dispatcher"))
         self._tasks.append(spawn(self.dispatcher.watch_heartbeats(), name="heartbeats"))
-        if self._seats is not None:
-            keeper = SeatKeeper(store=self._store, seats=self._seats, node_id=self._node_id, clock=clock)
+        if self._quorum.is_shared:
+            keeper = SeatKeeper(store=self._store, seats=self._quorum.seats, node_id=self._node_id, clock=clock)
             self._tasks.append(spawn(keeper.run(), name="seats in the quorum"))
 
     def _announce(self, tx: Tx) -> None:

@@ -5,7 +5,6 @@ import ipaddress
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -24,12 +23,12 @@ from shoal.manager.dispatcher.snapshot import managers_of
 from shoal.manager.dispatcher.streams import NodeStream, Streams
 from shoal.manager.leader import Leader
 from shoal.manager.logs import Logs
-from shoal.manager.seats import MANAGER, Seats
+from shoal.manager.seats import MANAGER, Quorum
 from shoal.objects.ids import NodeId
 from shoal.objects.node import Node
 from shoal.pki.identity import NodeIdentity
 from shoal.store.backend import Backend
-from shoal.store.election import Election, Leadership, Unopposed
+from shoal.store.election import Leadership
 from shoal.store.etcd.members import Member
 from shoal.store.store import Store
 from shoal.wire.cluster import ReadLog
@@ -37,18 +36,6 @@ from shoal.wire.cluster import ReadLog
 _log = logging.getLogger(__name__)
 # Before a leadership that could not be begun, or is not to be had, is tried for again, in seconds.
 _AGAIN = 0.2
-
-
-@dataclass(frozen=True)
-class Quorum:
-    """Whom this manager shares the state with: how one of them comes to lead, and their seats; no seats where the state
-    is in nobody's care but its users'."""
-
-    election: Election
-    seats: Seats | None = None
-
-
-ALONE = Quorum(Unopposed())
 
 
 class Manager:
@@ -70,7 +57,7 @@ class Manager:
         identify: Callable[[ssl.SSLObject], NodeIdentity],
         relay: Callable[[str, ReadLog], Awaitable[None]],
         unreached: Callable[[], Collection[str]],
-        check_more: Callable[[], None],
+        check_more: Callable[[str | None], None],
         networks_in_use: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network],
     ) -> None:
         self.store = store
@@ -153,7 +140,7 @@ class Manager:
             networks_in_use=self._in_use,
             streams=self._streams,
             unreached=self._unreached,
-            seats=self._quorum.seats,
+            quorum=self._quorum,
         )
         ending = spawn(self._over(leadership), name="end of the leadership")
         try:

@@ -18,6 +18,7 @@ from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import ShoalError, Unavailable
 from shoal.objects.node import ManagerStatus, Node
+from shoal.store.election import Election, Unopposed
 from shoal.store.etcd.members import Member
 from shoal.store.store import Store
 from shoal.store.tx import Tx
@@ -42,6 +43,19 @@ class Seats(Protocol):
     def url_of(self, advertise: str) -> str:
         """Where the member of a manager is that nodes reach at ``address:port``."""
         ...
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """Whom a manager shares the state with, if with anybody: how one of them comes to lead, and their seats; no seats
+    where the state is in its users' own care."""
+
+    election: Election
+    seats: Seats | None = None
+    is_shared: bool = True
+
+
+ALONE = Quorum(Unopposed(), is_shared=False)
 
 
 class Deed(Enum):
@@ -86,9 +100,9 @@ def plan(nodes: Sequence[Node], seats: Sequence[Member], urls: Mapping[str, str]
 
 
 class SeatKeeper:
-    """Does it, at the leader; and writes down which managers are within reach."""
+    """Does it, at the leader, where there are seats; and writes down which managers are within reach."""
 
-    def __init__(self, *, store: Store, seats: Seats, node_id: str, clock: Clock) -> None:
+    def __init__(self, *, store: Store, seats: Seats | None, node_id: str, clock: Clock) -> None:
         self._store = store
         self._seats = seats
         self._node_id = node_id
@@ -139,30 +153,34 @@ class SeatKeeper:
     async def _look(self) -> bool:
         """Take the steps that there are; whether there were any."""
         nodes = self._store.view.all(Node)
-        urls = {
-            str(node.id): self._seats.url_of(node.manager_status.addr)
+        managers = {
+            str(node.id): node.manager_status.addr
             for node in nodes
             if node.spec.role == MANAGER and node.manager_status and node.manager_status.addr
         }
+        if self._seats is None:
+            await self._store.update(lambda tx: self._note(tx, set(managers.values()), set(managers.values())))
+            return False
+        urls = {key: self._seats.url_of(address) for key, address in managers.items()}
         seats = await self._seats.list()
         steps = plan(nodes, seats, urls, self._node_id)
         for step in steps:
-            await self._take(step)
+            await self._take(self._seats, step)
         seated = {seat.peer_url for seat in seats}
         voting = {seat.peer_url for seat in seats if not seat.is_learner}
         await self._store.update(lambda tx: self._note(tx, seated, voting))
         return bool(steps)
 
-    async def _take(self, step: Step) -> None:
+    async def _take(self, seats: Seats, step: Step) -> None:
         match step.deed, step.seat:
             case Deed.ADD, _:
-                await self._seats.add_learner(step.url)
+                await seats.add_learner(step.url)
                 _log.info("the manager at %s gets a seat in the quorum", step.url)
             case Deed.PROMOTE, Member() as seat:
-                await self._seats.promote(seat.id)
+                await seats.promote(seat.id)
                 _log.info("the manager at %s has its seat in the quorum", step.url)
             case Deed.REMOVE, Member() as seat:
-                await self._seats.remove(seat.id)
+                await seats.remove(seat.id)
                 _log.info("the manager at %s has no seat in the quorum any more", step.url)
 
     def _note(self, tx: Tx, seated: set[str], voting: set[str]) -> None:
@@ -171,7 +189,7 @@ class SeatKeeper:
         for node in tx.all(Node):
             if (status := node.manager_status) is None or not status.addr:
                 continue
-            url = self._seats.url_of(status.addr)
+            url = self._seats.url_of(status.addr) if self._seats is not None else status.addr
             told: ManagerStatus | None = status
             if node.spec.role == MANAGER:
                 there = node.id == self._node_id or (url in voting and node.is_ready)

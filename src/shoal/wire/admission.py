@@ -23,7 +23,8 @@ class TrustRoot(Object, frozen=True):
 
 class JoinRequest(Object, frozen=True):
     """``csr`` is PEM, ``addr`` where the node's tunnels end, ``hostname`` its name in messages. ``advertise`` is where
-    others would reach it as a manager, ``address:port``; ``has_etcd`` whether it can be one."""
+    others would reach it as a manager, ``address:port``; ``store`` the kind of place that it would share the
+    state in (``etcd``, ``external``), empty where it cannot be a manager."""
 
     token: str
     csr: str
@@ -31,7 +32,7 @@ class JoinRequest(Object, frozen=True):
     hostname: str
     availability: str = "active"
     advertise: str = ""
-    has_etcd: bool = True
+    store: str = "etcd"
 
 
 class Admitted(Object, frozen=True):

@@ -8,6 +8,7 @@ import pytest
 
 from shoal.daemon.config import Config, parse
 from shoal.errors import InvalidArgument
+from shoal.store.etcd.address import Address
 
 
 def configured(folder: Path, *flags: str, **file: Any) -> Config:
@@ -153,3 +154,20 @@ def test_help_and_version_end_the_process(capsys: pytest.CaptureFixture[str]) ->
             parse([flag])
         assert caught.value.code == 0
     assert "Shoal version" in capsys.readouterr().out
+
+
+def test_an_etcd_of_the_users_own(tmp_path: Path) -> None:
+    config = configured(tmp_path, "--store", "etcd://a:1,b", store_cacert="/ca", store_cert="/cert", store_key="/key")
+    assert config.store is not None and config.store.tls is not None
+    assert config.store.address == Address(("a:1", "b:2379"), "/shoal/swarm/")
+    assert config.store.tls.certificate == Path("/cert")
+    plain = configured(tmp_path, store="etcd://a/mine").store
+    assert plain is not None and (plain.address.prefix, plain.tls) == ("/mine/", None)
+    assert Config().store is None
+    for flags, words in (
+        (("--store-key", "/key"), "which is missing"),
+        (("--store", "etcd://a", "--store-key", "/key"), "with all of"),
+        (("--store", "consul://a"), "is no etcd address"),
+    ):
+        with pytest.raises(InvalidArgument, match=words):
+            configured(tmp_path, *flags)

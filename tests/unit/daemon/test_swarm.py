@@ -16,6 +16,7 @@ from tests.fakes.light_engine import LightEngine, eventually, light_engine
 from tests.fakes.runtime import FakeRuntime
 
 from shoal.aio.clock import SystemClock
+from shoal.daemon.place import OwnEtcd
 from shoal.daemon.swarm import Swarm
 from shoal.engine.cluster import ClusterNetworks
 from shoal.engine.engine import Engine
@@ -103,13 +104,19 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def node(
-    folder: Path, port: int, runtime: FakeRuntime, keeper: FakeKeeper, address: str = "127.0.0.1"
+    folder: Path,
+    port: int,
+    runtime: FakeRuntime,
+    keeper: FakeKeeper,
+    address: str = "127.0.0.1",
+    store: OwnEtcd | None = None,
 ) -> AsyncIterator[Node]:
     async with light_engine(folder, runtime=runtime, keeper=keeper) as engine:
         swarm = Swarm(
             folder=folder / "swarm",
             data_root=folder,
             exec_root=folder / "run",
+            store=store,
             engine=cast(Engine, EngineOfFakes(engine)),
             clock=SystemClock(),
         )

@@ -19,7 +19,7 @@ class NodeControl:
     cannot be more managers than this one."""
 
     def __init__(
-        self, store: Store, self_id: str, clock: Clock, *, check_more: Callable[[], None] = lambda: None
+        self, store: Store, self_id: str, clock: Clock, *, check_more: Callable[[None], None] = lambda kind: None
     ) -> None:
         self._store = store
         self._check_more = check_more
@@ -46,7 +46,7 @@ class NodeControl:
             if node.version.index != version:
                 raise out_of_sequence()
             if node.spec.role == "worker" and spec.role == "manager":
-                self._check_more()
+                self._check_more(None)
             if node.spec.role == "manager" and spec.role == "worker":
                 _check_demotion(tx, node)
             tx.update(replace(node, spec=spec))

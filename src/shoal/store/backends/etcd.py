@@ -185,6 +185,11 @@ class EtcdBackend:
         if not answer.succeeded and (found := _head_in(answer)).id != head.id:
             raise Conflict(f"etcd holds a swarm's state already, of revision {found.revision}: nothing was changed")
 
+    async def erase(self) -> None:
+        """Remove all of it, whoever goes on using it."""
+        request = TxnRequest(success=[delete_all(self._state)])
+        await self._etcd.ask_patiently(TXN, request)
+
     async def _answered(self, question: Awaitable[object], *, doubt: bool) -> None:
         """Await the answer to a question that a commit depends on."""
         try:
