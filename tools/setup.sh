@@ -11,8 +11,8 @@ PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 # program:package
 BUILD_PROGRAMS="containerd:containerd runc:runc nft:nftables ip:iproute2 brctl:bridge-utils ping:iputils-ping curl:curl
-  sysctl:procps"
-DEV_PROGRAMS="docker-registry:docker-registry busybox:busybox-static dig:bind9-dnsutils etcd:etcd-server"
+  sysctl:procps etcd:etcd-server"
+DEV_PROGRAMS="docker-registry:docker-registry busybox:busybox-static dig:bind9-dnsutils"
 BENCH_PROGRAMS="dockerd:docker.io iptables:iptables"
 # Debian's own client, 20.10 in Debian 12: the tests hold it to work beside the one on PATH.
 DEBIAN_CLIENT=build/debian/docker
