@@ -13,6 +13,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from shoal.manager.found import FoundingRequest, found
 from shoal.pki import contexts, files
 from shoal.wire.cluster import (
+    ELSEWHERE_CODE,
     FromAgent,
     FromManager,
     Heartbeat,
@@ -53,6 +54,8 @@ class FakeManager:
     streams: dict[str, FakeStream] = field(default_factory=dict)
     welcomes: bool = True
     answers: bool = True
+    # Where it says that the leader is; None for one that leads itself.
+    elsewhere: str | None = None
     revision: Revision = Revision()
     on_message: Callable[[FromAgent], FromManager | None] = lambda message: None
     _socket: web.WebSocketResponse | None = None
@@ -62,6 +65,9 @@ class FakeManager:
         await socket.prepare(request)
         self.sessions += 1
         self.heard, self._socket = [], socket
+        if self.elsewhere is not None:
+            await socket.close(code=ELSEWHERE_CODE, message=self.elsewhere.encode())
+            return socket
         async for message in socket:
             told = from_agent(message.data)
             self.heard.append(told)
@@ -99,10 +105,10 @@ class FakeManager:
         assert self._socket is not None
         await self._socket.send_bytes(b"\xc1rubbish")
 
-    async def hang_up(self, code: int = WSCloseCode.OK) -> None:
+    async def hang_up(self, code: int = WSCloseCode.OK, reason: str = "") -> None:
         """End the session."""
         assert self._socket is not None
-        await self._socket.close(code=code)
+        await self._socket.close(code=code, message=reason.encode())
 
     def of(self, kind: type[M]) -> list[M]:
         """The messages of that kind in the present session."""
@@ -111,9 +117,11 @@ class FakeManager:
 
 @asynccontextmanager
 async def fake_manager(folder: Path) -> AsyncIterator[FakeManager]:
-    """A manager with a swarm of one node, whose certificates lie in ``folder``."""
-    founding = found(FoundingRequest(advertise="127.0.0.1:1"), datetime.now(UTC))
-    await asyncio.to_thread(files.save, folder, founding.files)
+    """A manager with a swarm of one node, whose certificates lie in ``folder``; another one of it where there are some
+    already."""
+    if not (folder / files.KEY_FILE).exists():
+        founding = found(FoundingRequest(advertise="127.0.0.1:1"), datetime.now(UTC))
+        await asyncio.to_thread(files.save, folder, founding.files)
     manager = FakeManager(folder)
     app = web.Application()
     app.router.add_get("/v1/session", manager.serve)

@@ -1,6 +1,7 @@
 """The line to a manager, to one that answers, answers late, hangs up, and talks nonsense."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from shoal.aio.clock import SystemClock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Forbidden, Internal, Unavailable
 from shoal.objects.node import NodeDescription
+from shoal.objects.results import LogQuery
 from shoal.objects.task import TaskStatus
 from shoal.pki import contexts
 from shoal.pki.identity import MANAGER_NAME
@@ -31,6 +33,7 @@ from shoal.wire.cluster import (
     Hello,
     NetworkAttached,
     ReadLog,
+    RelayRead,
     Revision,
     StatusReport,
     StatusTaken,
@@ -124,6 +127,47 @@ def test_versions_in_their_order(tmp_path: Path) -> None:
         await eventually(lambda: len(made.manager.of(Applied)) == 6)
         assert [applied.version for applied in made.manager.of(Applied)] == [1, 2, 3, 4, 5, 7]
         assert made.manager.sessions == 1
+
+    run(tmp_path, work)
+
+
+def test_it_goes_to_the_leader_that_another_manager_names(tmp_path: Path) -> None:
+    async def work(made: Bench) -> None:
+        async with fake_manager(tmp_path) as leader:
+            made.manager.elsewhere = leader.address
+            await made.manager.hang_up()
+            await eventually(lambda: bool(leader.of(Heartbeat)))
+            assert made.session.refusal == "" and made.manager.sessions == 2
+            await made.session.relay("n2", ReadLog(stream_id="s", task_id="t", query=LogQuery()))
+            await eventually(lambda: len(leader.of(RelayRead)) == 1)
+
+    run(tmp_path, work)
+
+
+def test_two_managers_that_take_each_other_for_the_leader_are_not_asked_without_a_pause(tmp_path: Path) -> None:
+    async def work(made: Bench) -> None:
+        made.manager.elsewhere = made.manager.address
+        await made.manager.hang_up()
+        began = time.monotonic()
+        await eventually(lambda: made.manager.sessions >= 8)
+        # A hint and a try between two pauses, which grow from 50 ms, half of that at least.
+        assert time.monotonic() - began > 0.1
+        made.manager.elsewhere = None
+        await eventually(lambda: bool(made.manager.of(Heartbeat)))
+
+    run(tmp_path, work)
+
+
+def test_a_log_is_asked_for_through_the_leader(tmp_path: Path) -> None:
+    async def work(made: Bench) -> None:
+        wanted = ReadLog(stream_id="s", task_id="t", query=LogQuery(), manager="192.0.2.1:2377")
+        await made.session.relay("n2", wanted)
+        await eventually(lambda: made.manager.of(RelayRead) == [RelayRead(node_id="n2", wanted=wanted)])
+        made.manager.elsewhere = ""
+        await made.manager.hang_up()
+        await eventually(lambda: made.manager.sessions >= 2)
+        with pytest.raises(ConnectionError):
+            await made.session.relay("n2", wanted)
 
     run(tmp_path, work)
 

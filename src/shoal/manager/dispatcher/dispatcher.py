@@ -74,9 +74,10 @@ _BEATS = 3
 # A node whose line was closed is given this many periods: its kernel closed it, so the machine lives, and with it what
 # runs there, while shoald is being restarted or upgraded.
 _GRACE = 3
-# One whose kernel does not answer either, and that does not come to a leader which has taken over from another: its
-# line to that one breaks a period after the death of it at the latest, and it tries all managers every moment.
-_TAKEOVER = 1.2
+# One whose kernel does not answer either, and that does not come to a leader which has taken over from another: that
+# takes most of a period in itself, and a node that lives has left the old one within a period, and tries all managers
+# several times a second.
+_TAKEOVER = 0.6
 # What a node says of a task's end is kept so far, in characters.
 _LONGEST_TEXT = 4096
 # How often in a period it is looked at.

@@ -20,7 +20,8 @@ from shoal.objects.cluster import Cluster, DispatcherConfig
 from shoal.objects.ids import ClusterId, NetworkId, NodeId, TaskId
 from shoal.objects.meta import Driver
 from shoal.objects.network import Network, NetworkAttachment, NetworkSpec
-from shoal.objects.node import Node, NodeDescription, NodeStatus
+from shoal.objects.node import ManagerStatus, Node, NodeDescription, NodeStatus
+from shoal.objects.results import LogQuery
 from shoal.objects.state import TaskState
 from shoal.objects.task import Task, TaskStatus
 from shoal.store.backends.memory import MemoryBackend
@@ -29,9 +30,12 @@ from shoal.store.tx import Tx
 from shoal.wire.cluster import (
     Applied,
     Assignments,
+    ClusterResource,
     FromManager,
     Heartbeat,
     Hello,
+    ReadLog,
+    RelayRead,
     Resource,
     ServiceResource,
     StatusReport,
@@ -294,6 +298,78 @@ def test_a_node_that_died_while_no_manager_ran_is_found_out() -> None:
         assert rig.node("n2").state == "ready"
         await rig.clock.advance(20)
         assert rig.node("n2").state == "down"
+
+    flow(body)
+
+
+def test_at_a_takeover_a_node_whose_machine_is_dead_is_not_waited_for_as_one_whose_shoald_is() -> None:
+    async def body(rig: Rig) -> None:
+        for name in ("n1", "n2"):
+            node = rig.store.view.get(Node, name)
+            assert node is not None
+            manager = replace(node, manager_status=ManagerStatus(addr=f"{name}:1"), status=NodeStatus(state="ready"))
+            await rig.store.update(lambda tx, manager=manager: tx.update(manager))  # type: ignore[misc]
+        taking_over = Dispatcher(store=rig.store, clock=rig.clock, streams=Streams(), unreached=lambda: {"n2"})
+        watching = spawn(taking_over.watch_heartbeats(), name="beats of the next leader")
+        try:
+            await rig.pass_by(2.5)
+            assert rig.node("n2").state == "ready"
+            await rig.pass_by(1.5)
+            assert rig.node("n2").state == "down"
+            await rig.pass_by(10)
+            assert rig.node("n1").state == "ready"
+            await rig.pass_by(4)
+            assert rig.node("n1").state == "down"
+        finally:
+            await cancel(watching)
+
+    flow(body)
+
+
+def test_a_manager_has_a_node_asked_through_the_leader_and_nobody_else_has() -> None:
+    async def body(rig: Rig) -> None:
+        manager, _ = await rig.join("n1")
+        _, asked = await rig.join("n2")
+        wanted = RelayRead(
+            node_id="n2", wanted=ReadLog(stream_id="s", task_id="t", query=LogQuery(), manager="192.0.2.1:2377")
+        )
+        await rig.dispatcher.receive(manager, wanted)
+        assert not [m for m in asked.got if isinstance(m, ReadLog)]
+        node = rig.store.view.get(Node, "n1")
+        assert node is not None
+        promoted = replace(node, spec=replace(node.spec, role="manager"))
+        await rig.store.update(lambda tx: tx.update(promoted))
+        await rig.dispatcher.receive(manager, wanted)
+        assert [m for m in asked.got if isinstance(m, ReadLog)] == [wanted.wanted]
+        await rig.dispatcher.receive(manager, replace(wanted, node_id="n9"))
+
+    flow(body)
+
+
+def test_every_node_hears_at_once_of_a_manager_and_of_what_it_is_to_be() -> None:
+    async def body(rig: Rig) -> None:
+        _, agent = await rig.join("n2")
+
+        def told() -> ClusterResource:
+            found = agent.resources["cluster"]
+            assert isinstance(found, ClusterResource)
+            return found
+
+        assert (told().managers, told().role) == ({}, "worker")
+        for name, reachability in (("n1", "unknown"), ("n1", "reachable")):
+            node = rig.store.view.get(Node, name)
+            assert node is not None
+            status = ManagerStatus(addr="192.0.2.1:2377", reachability=reachability)
+            known = replace(node, manager_status=status)
+            await rig.store.update(lambda tx, known=known: tx.update(known))  # type: ignore[misc]
+            await rig.turn()
+            assert told().managers == ({"n1": "192.0.2.1:2377"} if reachability == "reachable" else {})
+        second = rig.store.view.get(Node, "n2")
+        assert second is not None
+        promoted = replace(second, spec=replace(second.spec, role="manager"))
+        await rig.store.update(lambda tx: tx.update(promoted))
+        await rig.turn()
+        assert told().role == "manager"
 
     flow(body)
 
