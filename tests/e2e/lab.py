@@ -3,11 +3,15 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.harness import BIN, IMAGES, ROOT, Ran, eventually
 from tools import images
@@ -26,9 +30,9 @@ class Place:
         done = self.box.run(command, env={"PATH": f"{BIN}:{os.environ['PATH']}", **(env or {})}, timeout=120)
         return Ran(done.stdout.rstrip("\n"), done.stderr.rstrip("\n"), done.returncode)
 
-    def spawn(self, *command: str) -> "subprocess.Popen[str]":
-        """Start a command in the box; its output is to be read."""
-        return subprocess.Popen(self.box.enter(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    def spawn(self, *command: str, **options: Any) -> "subprocess.Popen[str]":
+        """Start a command in the box."""
+        return subprocess.Popen(self.box.enter(command), text=True, **options)
 
     def words(self, verb: str, *words: str, name: str = "") -> list[str]:
         return ["shoal", "lab", verb, "--root", str(self.folder), "--name", name or self.name, *words]
@@ -72,6 +76,19 @@ class Place:
             if not lines or time.monotonic() > deadline:
                 return lines
             time.sleep(0.1)
+
+
+@contextmanager
+def a_place(name: str) -> Iterator[Place]:
+    """A box for labs, for the block."""
+    folder = Path(tempfile.mkdtemp(prefix=f"shoal-{name}-"))
+    place = Place(folder / "labs")
+    try:
+        place.box.start()
+        yield place
+    finally:
+        place.box.stop()
+        shutil.rmtree(folder)
 
 
 class Cluster:

@@ -49,10 +49,10 @@ class Load:
 
 
 @contextmanager
-def load(spawn: Callable[..., "subprocess.Popen[str]"], *targets: str, netns: str) -> Iterator[Load]:
-    """Ask in that namespace for ``targets``: URLs, each time by a connection of its own, or ``dns:<name>``, of the
-    resolver that the namespace's containers have."""
-    command = ("ip", "netns", "exec", netns, sys.executable, str(Path(__file__)), *targets)
+def load(spawn: Callable[..., "subprocess.Popen[str]"], *targets: str, netns: str = "") -> Iterator[Load]:
+    """Ask in that namespace, or where ``spawn`` is, for ``targets``: URLs of nginx's page, each time by a connection of
+    its own, or ``dns:<name>``, of the resolver that the namespace's containers have."""
+    command = (*(("ip", "netns", "exec", netns) if netns else ()), sys.executable, str(Path(__file__)), *targets)
     process = spawn(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     asking = Load(process)
     try:
@@ -78,8 +78,8 @@ def _ask(target: str) -> None:
         answer = b""
         while piece := connection.recv(65536):
             answer += piece
-    if b" 200 " not in answer[:20]:
-        raise ValueError(f"answered {answer[:20]!r}")
+    if b" 200 " not in answer[:20] or b"</html>" not in answer:
+        raise ValueError(f"answered {answer[:20]!r}, {len(answer)} bytes")
 
 
 def _ask_name(name: str) -> None:

@@ -1,28 +1,20 @@
 """A swarm of three machines: joining, the mesh and names over all of them, machines that die, and no manager at all."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.e2e.harness import ROOT, eventually
-from tests.e2e.lab import Cluster, Place
+from tests.e2e.harness import eventually
+from tests.e2e.lab import Cluster, Place, a_place
+from tests.e2e.load import load
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module", name="place")
 def _place() -> Iterator[Place]:
-    folder = Path(tempfile.mkdtemp(prefix="shoal-cluster-"))
-    place = Place(folder / "labs")
-    try:
-        place.box.start()
+    with a_place("cluster") as place:
         yield place
-    finally:
-        place.box.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module", name="three")
@@ -155,15 +147,14 @@ def test_a_drained_node_loses_no_request(cluster: Cluster) -> None:
     # A process that was started does not listen yet: only its health check tells when it does.
     healthy = ("--health-cmd", "/bin/busybox wget -qO /dev/null http://127.0.0.1/", "--health-interval", "300ms")
     cluster.web("-p", "80:80", *healthy, replicas=2)
-    hammer = cluster.place.spawn("python3", str(ROOT / "tests" / "e2e" / "hammer.py"), "12", *cluster.address.values())
-    time.sleep(1)
-    for host in ("node2", "node3"):
-        cluster.docker("node", "update", "--availability", "drain", host)
-        eventually(lambda host=host: host not in cluster.tasks("web").values())  # type: ignore[misc]
-        cluster.running("web", 2)
-        cluster.docker("node", "update", "--availability", "active", host)
-    answers = hammer.communicate(timeout=30)[0].splitlines()
-    assert hammer.returncode == 0, answers
+    urls = [f"http://{address}" for address in cluster.address.values()]
+    with load(cluster.place.spawn, *urls) as asking:
+        for host in ("node2", "node3"):
+            cluster.docker("node", "update", "--availability", "drain", host)
+            eventually(lambda host=host: host not in cluster.tasks("web").values())  # type: ignore[misc]
+            cluster.running("web", 2)
+            cluster.docker("node", "update", "--availability", "active", host)
+    asking.assert_nothing_lost(least=100)
 
 
 def test_tokens_and_removals(cluster: Cluster) -> None:

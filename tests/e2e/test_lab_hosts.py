@@ -5,17 +5,15 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.harness import BIN, IMAGES, eventually
-from tests.e2e.lab import Place
+from tests.e2e.lab import Place, a_place
 from tools import images
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.xdist_group("lab hosts")]
@@ -23,14 +21,8 @@ pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.xdist_group("lab ho
 
 @pytest.fixture(scope="module", name="place")
 def _place() -> Iterator[Place]:
-    folder = Path(tempfile.mkdtemp(prefix="shoal-hosts-"))
-    place = Place(folder / "labs")
-    try:
-        place.box.start()
+    with a_place("hosts") as place:
         yield place
-    finally:
-        place.box.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module", name="lab")

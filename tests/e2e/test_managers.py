@@ -1,14 +1,11 @@
 """Three managers and a worker: any manager answers, one leads, and what becomes of it all when they die."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.e2e.harness import eventually
-from tests.e2e.lab import Cluster, Place
+from tests.e2e.lab import Cluster, a_place
 
 pytestmark = [pytest.mark.root, pytest.mark.e2e, pytest.mark.xdist_group("managers"), pytest.mark.timeout(400)]
 
@@ -19,17 +16,11 @@ PATIENCE = 5 * 2
 
 @pytest.fixture(scope="module", name="four")
 def _four() -> Iterator[Cluster]:
-    folder = Path(tempfile.mkdtemp(prefix="shoal-managers-"))
-    place = Place(folder / "labs")
-    try:
-        place.box.start()
+    with a_place("managers") as place:
         before = place.snapshot()
         yield Cluster(place, 4, "--managers", "3")
         place.lab("down")
         assert place.left(before) == [] and place.cgroups(f"{place.name}-") == []
-    finally:
-        place.box.stop()
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(name="cluster")

@@ -59,8 +59,9 @@ ROOT_LABEL = "shoal.root"
 _NETNS_NAME = 200
 _STOP_SECONDS = 10
 # How long a process may take to be gone after SIGKILL, in seconds.
-_WATCH_PAUSE = 0.2
 _KILL_SECONDS = 10
+# Before a container that cannot be watched is tried again, in seconds.
+_WATCH_PAUSE = 0.2
 # Between restarts by a container's own policy: 100 ms, doubled each time, and from the beginning after 10 s of running.
 _BACKOFF_FIRST, _BACKOFF_LAST, _BACKOFF_RESET = 0.1, 60.0, 10.0
 

@@ -38,7 +38,6 @@ class Lab:
         self.hosts = [
             Host(folder=folder / host.name, state=host, lab=state, underlay=self._underlay) for host in state.hosts
         ]
-        """The hosts that ``up`` has made a swarm of."""
 
     @classmethod
     def open(cls, name: str = "lab", root: Path = states.ROOT) -> "Lab":

@@ -312,11 +312,13 @@ class Dispatcher:
         return [network_id for network_id in before | now if before.get(network_id) != now.get(network_id)]
 
     async def _offer(self, sessions: Iterable[Session]) -> None:
+        if not (concerned := list(sessions)):
+            return
         by_network: dict[str, list[ServiceResource]] = {}
         for resources in self._services.values():
             for network_id, resource in resources.items():
                 by_network.setdefault(network_id, []).append(resource)
-        for session in list(sessions):
+        for session in concerned:
             # A snapshot takes about a millisecond: others have their turn in between.
             await asyncio.sleep(0)
             rendered = render(self._store.view, session.node_id, by_network, self._nodes, self._as_seen)

@@ -6,7 +6,7 @@ node is told to stop it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -34,7 +34,7 @@ class _Held(Generic[S]):
 
     node_id: str
     until: float
-    waiting: dict[int, tuple[S, int]] = field(default_factory=dict)
+    waiting: dict[S, int]
 
 
 class Withdrawals(Generic[S]):
@@ -50,15 +50,15 @@ class Withdrawals(Generic[S]):
         """A task that was serving has changed; ``audience`` are the sessions of other nodes that may send to it."""
         if task.state != TaskState.RUNNING or is_serving(task):
             return
-        waiting = {id(session): (session, 0) for session in audience}
+        waiting = dict.fromkeys(audience, 0)
         if waiting:
             self._held[task.id] = _Held(task.node_id or "", now + PATIENCE, waiting)
 
     def told(self, session: S) -> None:
         """The session was just offered what is wanted now."""
         for held in self._held.values():
-            if held.waiting.get(id(session), (session, 1))[1] == 0:
-                held.waiting[id(session)] = (session, session.offered)
+            if held.waiting.get(session) == 0:
+                held.waiting[session] = session.offered
 
     def seen(self, task: Task) -> Task:
         """The task as its own node is to see it for now."""
@@ -71,8 +71,8 @@ class Withdrawals(Generic[S]):
         nodes: set[str] = set()
         for task_id, held in list(self._held.items()):
             held.waiting = {
-                key: (session, offer)
-                for key, (session, offer) in held.waiting.items()
+                session: offer
+                for session, offer in held.waiting.items()
                 if is_there(session) and (offer == 0 or session.applied_offer < offer)
             }
             if not held.waiting or now >= held.until:
