@@ -338,3 +338,20 @@ def test_why_it_does_not_start() -> None:
 def test_a_peer_url() -> None:
     assert peer_url_of("192.0.2.1", 2380) == "https://192.0.2.1:2380"
     assert peer_url_of("2001:db8::1", 2380) == "https://[2001:db8::1]:2380"
+
+
+def test_why_it_does_not_start_is_said() -> None:
+    async def flow() -> None:
+        async with machines() as here:
+            server = here.server("one")
+            address = server.peer_url.removeprefix("https://").rpartition(":")
+            with socket.socket() as other:
+                other.bind((address[0], int(address[2])))
+                other.listen()
+                with pytest.raises(
+                    Unavailable, match=r"etcd did not start: listen tcp .*address already in use; its log"
+                ):
+                    await server.start()
+            await server.start()
+
+    run(flow())

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from tests.e2e.harness import Machine
 from tests.faults import rounds
+from tests.faults.alone import alone
 from tests.faults.cycles import Broken, crashes, killings
 from tests.faults.drift import drift
 from tests.faults.pairs import pairs
 from tests.faults.restarts import restarts
+from tests.faults.spread import spread
 from tools.box import BoxError
 from tools.engine import EngineError
 
@@ -59,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rounds", type=int, default=500, help="rounds of a service's life (default 500)")
     parser.add_argument("--crashes", type=int, default=200, help="deaths of shoald (default 200)")
     parser.add_argument("--requests", type=int, default=10_000, help="of each target in restarts (default 10000)")
+    parser.add_argument("--minutes", type=float, default=10, help="without a manager in alone (default 10)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="where it dies, and which pairs")
     parser.add_argument("property", nargs="*", help="what to run (default all)")
     options = parser.parse_args(arguments)
@@ -69,6 +72,8 @@ def main(arguments: Sequence[str]) -> int:
         "killings": partial(in_box, partial(killings, lives=options.crashes // 5, seed=options.seed)),
         "restarts": partial(in_box, partial(restarts, requests=options.requests)),
         "rounds": partial(in_box, partial(rounds.run, rounds=options.rounds)),
+        "spread": partial(spread, changes=20, milliseconds=100),
+        "alone": partial(alone, minutes=options.minutes),
     }
     if unknown := set(options.property) - set(properties):
         parser.error(f"no property {', '.join(sorted(unknown))}; there are {', '.join(properties)}")

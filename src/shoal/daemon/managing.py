@@ -31,7 +31,6 @@ from shoal.manager.cluster import as_worker, in_a_new_epoch, the_cluster
 from shoal.manager.found import issue
 from shoal.manager.manager import Manager
 from shoal.manager.seats import MANAGER
-from shoal.objects.base import parse_time
 from shoal.objects.ids import NodeId
 from shoal.objects.node import Node
 from shoal.pki import contexts, files
@@ -75,13 +74,10 @@ class Managing:
     async def start(self, member: Membership, renewal: Renewal) -> None:
         """Be the manager that this node is. Raises ShoalError when that cannot be: Damaged where it will not be later
         either."""
-        # Delays count from moments in the store: a machine's clock that was set back must not hold them up.
         clock = SteadyClock(self._clock)
         store, quorum = await self._place.open(member, clock)
         self._store, self._member = store, member
         try:
-            if written := [obj.updated_at for obj in store.snapshot()[1] if obj.updated_at]:
-                clock.advance_to(parse_time(max(written)))
             with contextlib.suppress(ShoalError):  # files that cannot be read, which the check says more of
                 await renewal.look()
             await asyncio.to_thread(membership.check, member, self._folder, store.view)

@@ -225,7 +225,9 @@ class Swarm:
         """Found a swarm with this node as its manager; returns the node's id. Raises Unavailable when there is one
         already, InvalidArgument for settings that can't be."""
         async with self._lock:
-            if request.force_new_cluster and self.membership is not None and self.membership.is_manager:
+            if request.force_new_cluster and self.membership is not None:
+                if not self.membership.is_manager:
+                    raise Unavailable(_NO_MANAGER)
                 return await whole(self._take_over(self.membership, request), name="swarm init --force-new-cluster")
             if self.membership is not None:
                 raise Unavailable(_ALREADY)
@@ -558,9 +560,10 @@ class Swarm:
         await cancel(self._starting)
         await self._managing.end(self.membership)
         member = replace(member, is_manager=False, store="", managers=others)
+        # The others' word, now that this node has no authority any more.
+        await self._renewal.renew()
         await asyncio.to_thread(membership.write, self._folder, member)
         self.membership, self._failure = member, None
-        await self._renewal.renew()
         _log.info("this node is a worker from here on")
 
     def _managers(self) -> dict[str, str]:

@@ -54,6 +54,7 @@ class Admission:
             role = _role(cluster, asked.token)
             if role == MANAGER:
                 self._check_more(asked.store)
+                _check_advertised(tx, asked.advertise)
             if asked.availability not in ("active", "pause", "drain"):
                 raise InvalidArgument(f'invalid Availability: "{asked.availability}"')
             check_tunnel(asked.addr, tx)
@@ -79,6 +80,7 @@ class Admission:
         def change(tx: Tx) -> Renewed:
             node = member(tx, identity.node_id)
             if node.spec.role == MANAGER and node.manager_status is None and asked.advertise:
+                _check_advertised(tx, asked.advertise)
                 node = replace(node, manager_status=ManagerStatus(reachability="unknown", addr=asked.advertise))
                 tx.update(node)
             cluster = the_cluster(tx)
@@ -150,6 +152,16 @@ def _role(cluster: Cluster, token: str) -> str:
         if same_token(given, expected):
             return role
     raise InvalidArgument(_INVALID_TOKEN)
+
+
+def _check_advertised(tx: Tx, address: str) -> None:
+    """Raise Conflict where another manager is reached there already."""
+    for node in tx.all(Node):
+        if node.manager_status is not None and node.manager_status.addr == address:
+            raise Conflict(
+                f"manager {node.hostname} is reached at {address} already: give each machine an address of its own "
+                "with --advertise-addr, and remove managers that are gone (docker node demote, docker node rm)"
+            )
 
 
 def _check_address(tx: Tx, asked: JoinRequest) -> None:

@@ -4,11 +4,12 @@ import asyncio
 import ipaddress
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from datetime import datetime
 
 from msgspec.structs import replace
 
-from shoal.aio.clock import Clock
+from shoal.aio.clock import SteadyClock
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import ShoalError
 from shoal.manager.admission import Admission
@@ -24,6 +25,7 @@ from shoal.manager.dispatcher.streams import NodeStream, Streams
 from shoal.manager.leader import Leader
 from shoal.manager.logs import Logs
 from shoal.manager.seats import MANAGER, Quorum
+from shoal.objects.base import parse_time
 from shoal.objects.ids import NodeId
 from shoal.objects.node import Node
 from shoal.pki.identity import NodeIdentity
@@ -31,6 +33,7 @@ from shoal.store.backend import Backend
 from shoal.store.election import Leadership
 from shoal.store.etcd.members import Member
 from shoal.store.store import Store
+from shoal.store.tables import Stored
 from shoal.wire.cluster import ReadLog
 
 _log = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ class Manager:
         *,
         store: Store,
         quorum: Quorum,
-        clock: Clock,
+        clock: SteadyClock,
         node_id: str,
         advertise: str,
         tls: ssl.SSLContext,
@@ -125,11 +128,14 @@ class Manager:
     async def _lead(self) -> None:
         """Lead whenever this manager is elected, until cancelled."""
         while True:
-            if not self._is_wanted():
-                await self._clock.sleep(_AGAIN)
-                continue
-            async with self._quorum.election.lead() as leadership:
-                await self._while_leading(leadership)
+            if self._is_wanted():
+                try:
+                    async with self._quorum.election.lead() as leadership:
+                        await self._while_leading(leadership)
+                except ShoalError as error:
+                    _log.warning("this manager was elected, and cannot lead: %s", error)
+                except Exception:  # noqa: BLE001 (somebody has to lead; each failure is logged in full)
+                    _log.exception("this manager's leadership failed")
             await self._clock.sleep(_AGAIN)
 
     async def _while_leading(self, leadership: Leadership) -> None:
@@ -145,10 +151,11 @@ class Manager:
         ending = spawn(self._over(leadership), name="end of the leadership")
         try:
             await leader.start()
+            # Delays count from moments in the store, which another manager's clock may have written.
+            if written := await asyncio.to_thread(_last_written, self.store.snapshot()[1]):
+                self._clock.advance_to(written)
             self._leader = leader
             await ending
-        except ShoalError as error:
-            _log.warning("this manager was elected, and cannot lead: %s", error)
         finally:
             self._leader = None
             await cancel(ending)
@@ -188,3 +195,9 @@ class Manager:
         return await self._streams.open(
             node_id, lambda stream_id: self._relay(node_id, replace(ask(stream_id), manager=self._advertise))
         )
+
+
+def _last_written(objects: Iterable[Stored]) -> datetime | None:
+    """When the last of them was written."""
+    written = max((obj.updated_at for obj in objects if obj.updated_at), default="")
+    return parse_time(written) if written else None

@@ -127,6 +127,8 @@ class SeatKeeper:
                         level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
                         _log.log(level, "the quorum is not as it is to be, which is tried again: %s", error)
                     self._told, pause = str(error), _AGAIN
+                except Exception:  # noqa: BLE001 (seats are looked after whatever fails; each is logged in full)
+                    _log.exception("the seats in the quorum could not be looked at")
                 alarm = spawn(self._ring(pause, woken), name="look at the seats")
                 await woken.wait()
                 await cancel(alarm)

@@ -3,8 +3,10 @@ off."""
 
 import asyncio
 import os
+import random
 import shutil
 import signal
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +17,12 @@ from tests.fakes.keeper import FakeKeeper
 from tests.fakes.light_engine import eventually
 from tests.fakes.runtime import FakeRuntime
 from tests.unit.daemon.test_recover import recovered, spoil
-from tests.unit.daemon.test_swarm import Node, free_port, joining, node
+from tests.unit.daemon.test_swarm import Node, joining, node
 
 from shoal.daemon import membership
+from shoal.daemon.addresses import PEER_OFFSET
 from shoal.daemon.place import OwnEtcd
-from shoal.errors import Conflict, Damaged, FailedPrecondition, Unavailable
+from shoal.errors import Conflict, Damaged, FailedPrecondition, InvalidArgument, Unavailable
 from shoal.manager.manager import Manager
 from shoal.objects.network import NetworkSpec
 from shoal.store.etcd.address import Address
@@ -38,7 +41,7 @@ def _no_etcd_left(tmp_path: Path) -> Iterator[None]:
 
 def lives(folder: Path, *works: Work, between: Callable[[], object] = lambda: None) -> None:
     """One life of two nodes' shoalds after the other; the first founds a swarm, which the second joins."""
-    port = free_port()
+    port = free_ports()
     runtimes, keepers = [FakeRuntime(), FakeRuntime()], [FakeKeeper(), FakeKeeper()]
 
     async def life(work: Work, *, is_first: bool) -> None:
@@ -57,14 +60,28 @@ def lives(folder: Path, *works: Work, between: Callable[[], object] = lambda: No
         asyncio.run(life(work, is_first=number == 0))
 
 
+def free_ports() -> int:
+    """A port that is free together with etcd's, below those that the kernel gives to connections."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as one, socket.socket() as other, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + PEER_OFFSET))
+            return port
+
+
 def own(made: Node) -> str:
     assert made.swarm.membership is not None
     return made.swarm.membership.node_id
 
 
 async def set_role(control: Manager, node_id: str, role: str) -> None:
-    found = control.nodes.get(node_id)
-    await control.nodes.update(node_id, replace(found.spec, role=role), found.version.index)
+    """As a client does it: again, where the node has changed meanwhile."""
+    while True:
+        found = control.nodes.get(node_id)
+        with suppress(InvalidArgument):
+            return await control.nodes.update(node_id, replace(found.spec, role=role), found.version.index)
+        await asyncio.sleep(0.01)
 
 
 async def promoted(one: Node, two: Node) -> None:
@@ -91,7 +108,8 @@ def test_a_worker_becomes_a_manager_and_a_worker_again(tmp_path: Path) -> None:
         await eventually(lambda: [m.is_leader for m in managers].count(True) == 1)
         await eventually(lambda: list(two.swarm.control().managers)[0] in (own(one), own(two)))
         await set_role(two.swarm.control(), own(two), "worker")
-        await eventually(lambda: two.swarm.manager is None and not (tmp_path / "two" / "swarm" / "etcd").exists())
+        await eventually(lambda: two.swarm.membership is not None and not two.swarm.membership.is_manager)
+        assert two.swarm.manager is None and not (tmp_path / "two" / "swarm" / "etcd").exists()
         await one.swarm.control().networks.create(NetworkSpec(name="alone"))
         with pytest.raises(Unavailable, match="Worker nodes can't be used"):
             two.swarm.control()
@@ -212,7 +230,7 @@ def test_a_users_own_etcd_holds_the_state_from_the_start_and_nothing_after_the_e
 
 def test_a_manager_that_is_started_without_the_users_etcd_says_so(tmp_path: Path) -> None:
     async def main() -> None:
-        port, runtime, keeper = free_port(), FakeRuntime(), FakeKeeper()
+        port, runtime, keeper = free_ports(), FakeRuntime(), FakeKeeper()
         async with node(tmp_path / "one", port, runtime, keeper) as one:
             await one.swarm.init(one.request())
             assert one.swarm.membership is not None

@@ -27,7 +27,7 @@ from shoal.manager.dispatcher.snapshot import (
     services_by_network,
 )
 from shoal.manager.dispatcher.streams import NodeStream, Streams
-from shoal.manager.dispatcher.withdrawals import Withdrawals, is_serving
+from shoal.manager.dispatcher.withdrawals import PATIENCE, Withdrawals, is_serving
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
@@ -194,6 +194,8 @@ class Dispatcher:
         self._services: dict[str, dict[str, ServiceResource]] = {}
         self._nodes: dict[str, NodeResource] = {}
         self._withdrawals: Withdrawals[Session] = Withdrawals()
+        # Whom the dispatcher before this one had told what is not known here.
+        self._settling_until: float | None = clock.monotonic() + PATIENCE
 
     @property
     def heartbeat_period(self) -> int:
@@ -277,6 +279,8 @@ class Dispatcher:
         """A task as its own node is to see it: as long as others are told that it serves, it is not to be stopped. The
         store may be ahead of what has been noted."""
         if task.state == TaskState.RUNNING and not is_serving(task):
+            if self._settling_until is not None:
+                return replace(task, desired_state=TaskState.RUNNING.word)
             told = self._services.get(task.service_id or "", {}).values()
             if any(e.serving and e.task_id == task.id for resource in told for e in resource.endpoints):
                 return replace(task, desired_state=TaskState.RUNNING.word)
@@ -284,10 +288,20 @@ class Dispatcher:
 
     async def _release(self) -> None:
         """Tell the nodes of tasks to which nobody sends any more that they may stop them."""
+        if self._settling_until is not None and (
+            self._clock.monotonic() >= self._settling_until or self._all_have_applied()
+        ):
+            self._settling_until = None
+            await self._offer(self._sessions.values())
         if self._withdrawals:
             nodes = self._withdrawals.release(self._clock.monotonic(), self._is_present)
             if nodes:
                 await self._offer([s for s in self._sessions.values() if s.node_id in nodes])
+
+    def _all_have_applied(self) -> bool:
+        """Whether every node that is ready has taken in what this dispatcher has told it."""
+        ready = (node.id for node in self._store.view.all(Node) if node.is_ready)
+        return all((session := self._sessions.get(key)) is not None and session.applied for key in ready)
 
     def _is_present(self, session: Session) -> bool:
         return self._sessions.get(session.node_id) is session
@@ -493,7 +507,8 @@ class Dispatcher:
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             self._streams.end(session.node_id)
-            await session.close()
+        # All at once: a farewell to who does not hear it takes its time.
+        await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
 
 
 def _standing(node: Node) -> tuple[str | None, str | None, bool]:

@@ -10,12 +10,15 @@ import logging
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
+import msgspec
+
 from shoal.aio.clock import Clock
 from shoal.aio.supervisor import PATIENCE_SECONDS, Question, Supervisor
+from shoal.durable.faults import refusal
 from shoal.errors import ShoalError, Unavailable
 from shoal.store.etcd.address import TLS, Address
 from shoal.store.etcd.client import Etcd
@@ -54,6 +57,14 @@ _ATTEMPT_SECONDS = 1.0
 # What it says before it ends, each time, when the others have removed it.
 _REMOVED = b"member has been permanently removed from the cluster"
 _LOG_END = 64 << 10
+
+
+class _LogLine(msgspec.Struct):
+    """A line of its log, as far as a person needs it."""
+
+    level: str
+    msg: str = ""
+    error: str = ""
 
 
 class Removed(Unavailable):
@@ -152,8 +163,11 @@ class EtcdServer:
         """
         await asyncio.to_thread(check_installed, self._binary)
         for folder in (self.data, self.state):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                folder.chmod(0o700)
+            except OSError as error:
+                raise refusal(f"{folder} cannot be made for etcd", error, folder.parent) from error
         arguments = self._arguments(cluster)
         try:
             if force_new:
@@ -162,11 +176,22 @@ class EtcdServer:
         except Unavailable as error:
             if await self.removed():
                 raise Removed("the swarm's other managers have removed this one from their etcd") from error
+            if reason := await asyncio.to_thread(self._reason):
+                raise Unavailable(f"etcd did not start: {reason}; its log is {self.log_file}") from error
             raise
 
     async def removed(self) -> bool:
         """Whether the others have removed this member, as far as it has heard: then it ends again and again."""
         return _REMOVED in await asyncio.to_thread(self._log_end)
+
+    def _reason(self) -> str:
+        """What it said when it gave up, if it did."""
+        for line in reversed(self._log_end().splitlines()):
+            with suppress(msgspec.MsgspecError):
+                said = msgspec.json.decode(line, type=_LogLine)
+                if said.level in ("fatal", "panic", "error"):
+                    return said.error or said.msg
+        return ""
 
     async def stop(self) -> None:
         """End it and wait for it, also one that an earlier shoald left. Close connections to it before: it waits for

@@ -326,6 +326,48 @@ def test_at_a_takeover_a_node_whose_machine_is_dead_is_not_waited_for_as_one_who
     flow(body)
 
 
+def test_after_a_takeover_a_task_is_not_stopped_before_all_nodes_have_heard_of_it() -> None:
+    """The dispatcher before may have died between telling the others and hearing that they know."""
+
+    async def body(rig: Rig) -> None:
+        for name in ("n1", "n2"):
+            node = rig.store.view.get(Node, name)
+            assert node is not None
+            ready = replace(node, status=NodeStatus(state="ready"))
+            await rig.store.update(lambda tx, ready=ready: tx.update(ready))  # type: ignore[misc]
+        await rig.put(replace(a_task("t1", "n1", "running"), desired_state="shutdown"))
+
+        def wanted(agent: FakeAgent) -> str:
+            found = agent.resources["task/t1"]
+            assert isinstance(found, TaskResource)
+            return found.task.desired_state
+
+        first, mine = await rig.join("n1")
+        await rig.dispatcher.receive(first, Applied(version=1))
+        await rig.turn()
+        assert wanted(mine) == "running"
+        second, _ = await rig.join("n2")
+        await rig.dispatcher.receive(second, Applied(version=1))
+        await rig.turn()
+        assert wanted(mine) == "shutdown"
+
+    flow(body)
+
+
+def test_after_a_takeover_a_node_that_does_not_come_is_not_waited_for_for_ever() -> None:
+    async def body(rig: Rig) -> None:
+        node = rig.store.view.get(Node, "n2")
+        assert node is not None
+        await rig.store.update(lambda tx: tx.update(replace(node, status=NodeStatus(state="ready"))))
+        await rig.put(replace(a_task("t1", "n1", "running"), desired_state="shutdown"))
+        _, mine = await rig.join("n1")
+        await rig.pass_by(PATIENCE + 1)
+        found = mine.resources["task/t1"]
+        assert isinstance(found, TaskResource) and found.task.desired_state == "shutdown"
+
+    flow(body)
+
+
 def test_a_manager_has_a_node_asked_through_the_leader_and_nobody_else_has() -> None:
     async def body(rig: Rig) -> None:
         manager, _ = await rig.join("n1")
