@@ -152,6 +152,28 @@ def test_managers_are_made_of_workers_and_workers_of_managers(cluster: Cluster) 
     assert started(cluster, *cluster.hosts) == before
 
 
+def test_a_seat_that_was_taken_and_given_again_unseen_is_taken_anew(cluster: Cluster) -> None:
+    leader = cluster.leader()
+    away = next(host for host in MANAGERS if host != leader)
+    cluster.at = leader
+    cluster.place.lab("cut", away)
+    eventually(lambda: cluster.nodes()[away] == "Down")
+    cluster.docker("node", "demote", away)
+    eventually(lambda: away not in cluster.managers())
+    cluster.docker("node", "promote", away)
+    cluster.place.lab("heal", away)
+    eventually(lambda: cluster.managers().get(away) == "Reachable", seconds=40)
+    write(cluster, away)
+
+
+def test_a_backup_is_not_imported_beside_managers_that_go_on_without_it(cluster: Cluster) -> None:
+    leader = cluster.leader()
+    cluster.place.inside(leader, "shoal", "state", "export", "/run/backup")
+    refused = cluster.place.inside(leader, "shoal", "state", "import", "--force", "/run/backup", check=False)
+    assert refused.status and "3 managers share the swarm's state" in refused.err
+    assert write(cluster, leader) < PATIENCE
+
+
 def test_a_manager_that_leaves_is_missed_by_nobody(cluster: Cluster) -> None:
     leader = cluster.leader()
     gone = next(host for host in MANAGERS if host != leader)

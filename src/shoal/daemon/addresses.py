@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 from shoal.errors import InvalidArgument
 from shoal.kernel.routes import underlays
+from shoal.objects.defaults import MOST_PORT, PEER_OFFSET
 
 PORT = 2377
-# From a manager's port to the one where its etcd hears the others': 2380, etcd's own, beside 2377.
-PEER_OFFSET = 3
 _BAD_LISTEN = "listen address must be an IP address or network interface (with optional port number)"
 _BAD_ADVERTISE = "advertise address must be a non-zero IP address or network interface (with optional port number)"
 _BAD_DATA_PATH = "data path address must be a non-zero IP address or network interface (without port number)"
@@ -32,6 +31,11 @@ def plan(*, listen: str, advertise: str, data_path: str, toward: str = "") -> Ad
     wanted = advertise or (_address_toward(toward) if toward else "") or _default_address()
     host, port = split(wanted, listen_port)
     host = _non_zero(_resolve_interface(host, _BAD_ADVERTISE), _BAD_ADVERTISE)
+    if max(port, listen_port) > MOST_PORT:
+        raise InvalidArgument(
+            f"invalid listen or advertise address: the port is at most {MOST_PORT}, since a manager's etcd is at the "
+            f"one {PEER_OFFSET} further"
+        )
     tunnels = host
     if data_path:
         tunnels = _non_zero(_resolve_interface(data_path, _BAD_DATA_PATH), _BAD_DATA_PATH)

@@ -43,16 +43,20 @@ from shoal.wire.cluster import ReadLog
 _log = logging.getLogger(__name__)
 # Before a move that failed is tried again, in seconds.
 _AGAIN = 2.0
+# How often it is looked whether this manager has its seat, in seconds.
+_LOOK = 2.0
 
 
 @dataclass(frozen=True)
 class Surroundings:
     """What the rest of the node does for its manager part: ``relay`` has the leader ask a node for a log, ``unreached``
-    are the nodes that this one does not reach, ``remember`` keeps what this node is, in memory."""
+    are the nodes that this one does not reach, ``remember`` keeps what this node is, in memory; ``unseated`` is called
+    when the other managers have taken this one's seat in the quorum."""
 
     unreached: Callable[[], Collection[str]]
     relay: Callable[[str, ReadLog], Awaitable[None]]
     remember: Callable[[Membership], None]
+    unseated: Callable[[], None]
     events: Events
 
 
@@ -69,6 +73,7 @@ class Managing:
         self._member: Membership | None = None
         self._reporter: asyncio.Task[None] | None = None
         self._sharer: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self.manager: Manager | None = None
 
     async def start(self, member: Membership, renewal: Renewal) -> None:
@@ -105,23 +110,31 @@ class Managing:
         self._reporter = spawn(report(store, self._around.events), name="swarm events")
         if not member.store:
             self._sharer = spawn(self._share_in_time(manager, renewal), name="move of the state to etcd")
+        self._watcher = spawn(self._watch_seat(), name="seat in the quorum")
 
     async def stop(self) -> None:
         """shoald ends, or the manager is to be another: etcd goes on."""
-        await cancel(self._sharer, self._reporter)
-        if self.manager is not None:
-            await self.manager.stop()
+        await self._halt()
         await self._place.leave()
-        self.manager = self._store = self._sharer = self._reporter = None
 
     async def end(self, member: Membership | None) -> None:
         """This node, which was ``member``, is a manager no longer: nothing of the state stays here."""
-        await cancel(self._sharer, self._reporter)
-        if self.manager is not None:
-            await self.manager.stop()
-        self.manager = self._store = self._sharer = self._reporter = None
+        await self._halt()
         if member is not None:
             await self._place.destroy(member)
+
+    async def _halt(self) -> None:
+        await cancel(self._watcher, self._sharer, self._reporter)
+        if self.manager is not None:
+            await self.manager.stop()
+        self.manager = self._store = self._watcher = self._sharer = self._reporter = None
+
+    async def _watch_seat(self) -> None:
+        """Until it is lost: a member of etcd that was removed only ends, again and again."""
+        while not await self._place.was_removed():
+            await self._clock.sleep(_LOOK)
+        _log.warning("the other managers have taken this one's seat in the quorum")
+        self._around.unseated()
 
     async def issue(self, now: datetime) -> NodeFiles:
         """A certificate for this node by the authority in the store. Raises Unavailable where that is not open."""
@@ -158,6 +171,8 @@ class Managing:
                 await carry_through(self._share(manager, renewal), name="move of the state to etcd")
             except ShoalError as error:
                 _log.error("the swarm's state cannot be moved to etcd, which is tried again: %s", error)
+            except Exception:  # noqa: BLE001 (tried until it succeeds; each failure is logged in full)
+                _log.exception("the swarm's state cannot be moved to etcd, which is tried again")
             else:
                 return
             await self._clock.sleep(_AGAIN)

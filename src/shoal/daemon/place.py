@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from msgspec.structs import replace
 from shoal.agent import joining
 from shoal.aio.clock import Clock
 from shoal.daemon import membership
-from shoal.daemon.addresses import PEER_OFFSET, split
+from shoal.daemon.addresses import split
 from shoal.daemon.membership import ETCD, EXTERNAL, Membership
 from shoal.durable.objectfile import mark_of
 from shoal.errors import Conflict, Damaged, FailedPrecondition, Unavailable
 from shoal.manager.seats import ALONE, Quorum
+from shoal.objects.defaults import PEER_OFFSET
 from shoal.pki.files import CERTIFICATE_FILE, KEY_FILE, ROOT_FILE
 from shoal.pki.identity import MANAGER_NAME
 from shoal.store.backends.etcd import EtcdBackend
@@ -86,32 +88,36 @@ class StatePlace:
 
     @property
     def kind(self) -> str:
-        """Where a manager that is made here shares the state; empty where it cannot: etcd is not installed."""
+        """Where a manager that is made here shares the state."""
+        return ETCD if self._own is None else EXTERNAL
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is something here of a state that is shared."""
+        return (self._folder / ETCD / "member").exists()
+
+    def trouble(self, listen: str, advertise: str) -> str:
+        """Why no manager at these addresses could share the state; empty where there is no reason. Blocks."""
         if self._own is not None:
-            return EXTERNAL
+            return ""
         try:
             check_installed()
-        except Unavailable:
-            return ""
-        return ETCD
+        except Unavailable as error:
+            return str(error)
+        return _taken(split(listen, 0)[0], split(advertise, 0)[1] + PEER_OFFSET)
 
     def check_more(self, member: Membership, kind: str | None) -> None:
-        """Raise Unavailable where the state could not be shared with another manager, whose :attr:`kind` this is, where
-        that is known."""
-        mine = member.store or ETCD
-        if kind == "":
-            raise Unavailable(
-                "etcd is not installed on that machine, and managers share the swarm's state in it: apt-get install "
-                "etcd-server there (its own service is not needed)"
-            )
+        """Raise FailedPrecondition where the state could not be shared with another manager, whose :attr:`kind` this
+        is, where that is known."""
+        mine = member.store or self.kind
         if kind not in (None, mine):
             external = "as here" if mine == EXTERNAL else "which this manager is not"
-            raise Unavailable(
+            raise FailedPrecondition(
                 "managers share the swarm's state in one place: "
                 f"either all are started with --store, {external}, or none"
             )
-        if not member.store:
-            check_installed()
+        if not member.store and (trouble := self.trouble(member.listen, member.advertise)):
+            raise FailedPrecondition(f"this manager cannot share the swarm's state: {trouble}")
 
     async def open(self, member: Membership, clock: Clock) -> tuple[Store, Quorum]:
         """The state, and whom it is shared with. Raises ShoalError; Damaged for what will not be better later."""
@@ -121,9 +127,10 @@ class StatePlace:
                 backend, quorum = self._connected_to_users(member)
                 return await Store.open(backend=backend, clock=clock), quorum
             if member.store == ETCD:
+                found = await self._shared(member, clock)
                 # Of a move that came to its end.
                 await asyncio.to_thread(_remove_database, database)
-                return await self._shared(member, clock)
+                return found
         except BaseException:
             await self.disconnect()
             raise
@@ -175,15 +182,31 @@ class StatePlace:
         await asyncio.to_thread(_remove_database, self._folder / membership.DATABASE)
 
     async def be_alone(self, member: Membership) -> None:
-        """Make this manager's part of the state a whole of its own, whoever had a seat in the quorum."""
-        if member.store == ETCD:
-            etcd = self._server(member)
-            await etcd.start(force_new=True)
+        """Make this manager's part of the state a whole of its own, whoever had a seat in the quorum; at the address
+        that ``member`` has, where that is another one now."""
+        if member.store != ETCD:
+            return
+        etcd = self._server(member)
+        await etcd.start(force_new=True)
+        connection = Etcd(etcd.address)
+        try:
+            for seat in await Members(connection).list():
+                if seat.peer_url != etcd.peer_url:
+                    await Members(connection).move(seat.id, etcd.peer_url)
+        finally:
+            await connection.close()
             await etcd.detach()
 
     async def is_seatless(self, member: Membership) -> bool:
         """Whether this node has no seat in the quorum, as the other managers say. Raises Unavailable when none does."""
-        return member.store != ETCD or _peer_url(member.advertise) not in await self._members(member)
+        if member.store != ETCD:
+            return True
+        name = (await self._members(member)).get(_peer_url(member.advertise))
+        return name not in ("", member.node_id)
+
+    async def was_removed(self) -> bool:
+        """Whether the other managers have taken this one's seat in the quorum, as far as it has heard."""
+        return self._etcd is not None and self._etcd.pid is None and await self._etcd.removed()
 
     async def disconnect(self) -> None:
         """End the connections; etcd goes on."""
@@ -219,7 +242,7 @@ class StatePlace:
         etcd = self._etcd = self._etcd or self._server(member)
         try:
             if etcd.pid is None:
-                await etcd.start(cluster=None if (etcd.data / "member").exists() else await self._invited(member))
+                await etcd.start(cluster=None if self.has_data else await self._invited(member))
             backend, quorum = self._connected(etcd.address, member)
             return await Store.open(backend=backend, clock=clock), quorum
         except Unavailable:
@@ -247,14 +270,14 @@ class StatePlace:
         return self._connected(self._own.address, member, self._own.tls, has_seats=False)
 
     def _server(self, member: Membership) -> EtcdServer:
-        host, port = split(member.listen, 0)
+        host, port = split(member.advertise, 0)
         place = self._certificates
         return EtcdServer(
             name=member.node_id,
             data=self._folder / ETCD,
             state=self._state,
-            listen=host,
-            advertise=split(member.advertise, 0)[0],
+            listen=split(member.listen, 0)[0],
+            advertise=host,
             port=port + PEER_OFFSET,
             certificates=TLS(place / ROOT_FILE, place / CERTIFICATE_FILE, place / KEY_FILE),
             peers=MANAGER_NAME,
@@ -272,11 +295,21 @@ class StatePlace:
         deadline = self._clock.monotonic() + _INVITATION
         while True:
             members = await self._members(member)
-            if own in members:
+            name = members.get(own)
+            if name == "":
                 # Others' names do not matter to etcd, only that there is one each.
                 return {f"other-{number}": url for number, url in enumerate(members) if url != own}
             if self._clock.monotonic() > deadline:
-                raise Unavailable("the other managers have no seat in the quorum for this one, so far")
+                if name:
+                    # It must not go on as the one that it was without knowing what it has voted for.
+                    raise Unavailable(
+                        f"the seat in the quorum at {own} is still that of node {name}, whose part of the state is not "
+                        f"here: on another manager, docker node demote {name} (and promote it again, if it is this one)"
+                    )
+                raise Unavailable(
+                    "the other managers have no seat in the quorum for this one, so far; they give none while one of "
+                    "them is down: demote that one (docker node demote)"
+                )
             await self._clock.sleep(_LOOK)
 
 
@@ -289,3 +322,17 @@ def _remove_database(database: Path) -> None:
     beside = [database.with_name(f"{database.name}-{end}") for end in ("wal", "shm")]
     for path in (database, mark_of(database), *beside):
         path.unlink(missing_ok=True)
+
+
+def _taken(host: str, port: int) -> str:
+    """Why nobody can listen there, empty where one can."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return (
+            f"etcd would listen at {host}:{port}: {(error.strerror or str(error)).lower()}; if that is etcd's own "
+            "service, it is not needed: systemctl disable --now etcd"
+        )
+    return ""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import ssl
+import weakref
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ class Renewal:
         self._folder = folder
         self._issue = issue
         self._clock = clock
-        self._contexts: list[ssl.SSLContext] = []
+        self._contexts: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
 
     def server(self) -> ssl.SSLContext:
         """For the manager's port, to which machines come that have no certificate yet. Raises InvalidArgument for files
@@ -40,7 +41,7 @@ class Renewal:
         return self._kept(contexts.swarm_client(self._folder))
 
     def _kept(self, context: ssl.SSLContext) -> ssl.SSLContext:
-        self._contexts.append(context)
+        self._contexts.add(context)
         return context
 
     async def look(self) -> bool:

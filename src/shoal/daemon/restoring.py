@@ -34,14 +34,18 @@ def make(folder: Path, member: Membership, backup: Backup, now: datetime) -> Non
     membership.write(fresh, member)
 
 
-def replace(folder: Path, member: Membership, backup: Backup, now: datetime) -> None:
-    """The backup's state in the place of what is in a manager's own folder; ``member`` is what it is with that."""
+def replace(folder: Path, member: Membership, backup: Backup, now: datetime, newest: int) -> None:
+    """The backup's state in the place of what is in a manager's own folder; ``member`` is what it is with that, and
+    ``newest`` the last revision that anybody can have seen. What there is elsewhere is not touched."""
     database = folder / membership.DATABASE
     # Versions go up, also for those who have seen what came after the backup.
-    number = max(read_mark(database), backup.manifest.revision) + 1
+    number = max(read_mark(database), backup.manifest.revision, newest) + 1
+    is_new = not database.exists()
     database.touch(mode=0o600)
     rows = rows_of(_alone(backup, now))
-    salvage.replace(database, rows, number, what=STATE, root=folder.parent, stamp=salvage.stamp(now))
+    aside = salvage.replace(database, rows, number, what=STATE, root=folder.parent, stamp=salvage.stamp(now))
+    if is_new:  # the state was elsewhere
+        aside.unlink(missing_ok=True)
     files.save(folder / membership.CERTIFICATES, issue(backup.cluster, backup.node.id, member.advertise, now))
     membership.write(folder, member)
 

@@ -54,7 +54,6 @@ from shoal.objects.task import Task
 from shoal.pki import files
 from shoal.pki.files import NodeFiles
 from shoal.pki.identity import MANAGER, WORKER, identity
-from shoal.store.etcd.server import check_installed
 from shoal.store.tables import Stored
 from shoal.store.tx import Tx
 from shoal.wire.admission import JoinRequest
@@ -68,6 +67,8 @@ _TRY_AGAIN, _TURN_AGAIN = 5.0, 0.3
 _START = 3.0
 # How long ``swarm init`` and ``swarm join`` wait for what they promise, in seconds, as Docker does.
 _INIT_SECONDS, _JOIN_SECONDS = 5.0, 20.0
+# What the docker client asks for where its user does not say where to listen.
+_CLIENTS_LISTEN = "0.0.0.0:2377"
 # How long a manager that leaves waits for its seat to be taken from it, in seconds.
 _LEAVE_SECONDS = 10.0
 _NO_MANAGER = (
@@ -131,6 +132,7 @@ class Swarm:
             unreached=lambda: self._agent.unreached,
             relay=lambda node_id, wanted: self._agent.relay(node_id, wanted),
             remember=self._remember,
+            unseated=self._unseated,
             events=engine.events,
         )
         self._managing = Managing(folder=folder, place=self._place, around=around, clock=clock)
@@ -211,6 +213,8 @@ class Swarm:
                 self._fail(error)
                 if isinstance(error, Damaged):
                     return
+            except Exception:  # noqa: BLE001 (tried until it succeeds; each failure is logged in full)
+                _log.exception("the manager cannot be started, which is tried again")
             else:
                 _log.info("the manager runs")
                 return
@@ -260,21 +264,37 @@ class Swarm:
 
     async def _take_over(self, member: Membership, request: SwarmInit) -> str:
         """``--force-new-cluster``: the other managers are lost, and this one goes on with what it has."""
-        if request.advertise_addr or request.listen_addr:
+        planned = None
+        # The docker client sends where to listen whether or not it was asked to.
+        if request.advertise_addr or request.listen_addr not in ("", _CLIENTS_LISTEN):
             planned, _ = _plan(request)
-            member = replace(planned, node_id=member.node_id, store=member.store)
         await self._pause()
+        # A move that was under way has ended.
+        member = self.membership or member
+        if planned is not None:
+            member = replace(planned, node_id=member.node_id, store=member.store)
         try:
             await self._managing.take_over(member)
             await asyncio.to_thread(membership.write, self._folder, member)
             self.membership = member
             await self._run_manager(member)
+            if planned is not None:
+                # Others are to dial it there.
+                self._keep_certificate(member)
+                assert self._renewal is not None
+                await self._renewal.renew()
         except ShoalError as error:
             self._fail(error)
             raise
         finally:
-            await self._run_agent(member)
+            await self._go_on(member)
         return member.node_id
+
+    async def _go_on(self, member: Membership) -> None:
+        """After a pause: as before, and with a manager as soon as that can be."""
+        await self._run_agent(member)
+        if member.is_manager and self.manager is None and not isinstance(self._failure, Damaged):
+            self._starting = spawn(self._start_manager(_TRY_AGAIN), name="start of the manager")
 
     async def restore(self, backup: Backup, request: SwarmInit, *, force: bool) -> None:
         """Found a backup's swarm again, with this node in the place of the manager that wrote it. Raises Unavailable
@@ -292,8 +312,10 @@ class Swarm:
 
     async def _restore(self, backup: Backup, request: SwarmInit) -> None:
         old = self.membership
+        if old is not None and old.is_manager and old.store:
+            await self._refuse_beside_others(old)
         if old is not None and old.node_id == backup.node.id and old.is_manager:
-            await self._restore_in_place(old, backup)
+            await self._restore_in_place(backup)
             return
         member, _ = _plan(request)
         member = replace(member, node_id=backup.node.id)
@@ -308,20 +330,36 @@ class Swarm:
             await self._end()
             raise
 
-    async def _restore_in_place(self, member: Membership, backup: Backup) -> None:
-        """The swarm as it was, on the node where it was: the containers of its tasks need not know."""
-        await self._pause()
+    async def _refuse_beside_others(self, member: Membership) -> None:
+        """Raise FailedPrecondition where other managers would go on with the state that is to be replaced."""
+        others = [address for address in self._managers().values() if address != member.advertise]
         try:
-            await self._managing.end(self.membership)
+            seats = await joining.quorum(others, self._certificates) if others else {}
+        except Unavailable:
+            return  # nobody is there
+        if len(seats) > 1:
+            raise FailedPrecondition(
+                f"{len(seats)} managers share the swarm's state, and the others would go on with it: demote them first "
+                "(docker node demote), or leave the swarm here (docker swarm leave --force) and import the backup then"
+            )
+
+    async def _restore_in_place(self, backup: Backup) -> None:
+        """The swarm as it was, on the node where it was: the containers of its tasks need not know."""
+        newest = self.manager.store.revision if self.manager is not None else 0
+        await self._pause()
+        old = member = self.membership
+        assert member is not None
+        try:
             member = replace(member, store="")
-            await asyncio.to_thread(restoring.replace, self._folder, member, backup, self._clock.now())
+            await asyncio.to_thread(restoring.replace, self._folder, member, backup, self._clock.now(), newest)
             self.membership = member
+            await self._managing.end(old)
             await self._run_manager(member)
         except ShoalError as error:
             self._fail(error)
             raise
         finally:
-            await self._run_agent(member)
+            await self._go_on(member)
 
     async def _pause(self) -> None:
         """Neither a manager nor in touch with one, while that which it is made of changes."""
@@ -370,7 +408,8 @@ class Swarm:
             hostname=self._engine.facts.hostname,
             availability=request.availability or "active",
             advertise=planned.advertise,
-            store=await asyncio.to_thread(lambda: self._place.kind),
+            store=self._place.kind,
+            trouble=await asyncio.to_thread(self._place.trouble, planned.listen, planned.advertise),
         )
         admitted, manager, held = await joining.join(
             [addresses.joined(*remote) for remote in remotes], asked, self._clock.now()
@@ -439,8 +478,8 @@ class Swarm:
         if self.manager is not None and len(_managers_in(self.manager)) > 1:
             # The others are to have their majority without this one.
             try:
-                await self.manager.resign()
                 async with asyncio.timeout(_LEAVE_SECONDS):
+                    await self.manager.resign()
                     while not await self._place.is_seatless(member):
                         await self._clock.sleep(_TURN_AGAIN)
             except (ShoalError, TimeoutError) as error:
@@ -494,6 +533,9 @@ class Swarm:
 
     async def _run_manager(self, member: Membership) -> None:
         assert self._renewal is not None
+        if member.store == ETCD and not self._place.has_data:
+            # Others ask for where it is reached before they have a seat for it.
+            await self._renewal.renew()
         await self._managing.start(member, self._renewal)
         self._failure = None
 
@@ -509,6 +551,22 @@ class Swarm:
         if tls is not None and self._renewer is None:
             self._renewer = spawn(self._renewal.run(), name="certificate's renewal")
         await self._agent.start(member, tls)
+
+    def _unseated(self) -> None:
+        """The other managers have taken this one's seat: if it is to be a manager, it begins as a new one."""
+        if self._turning is None or self._turning.done():
+            self._turning = spawn(self._begin_anew(), name="new seat in the quorum")
+
+    async def _begin_anew(self) -> None:
+        async with self._lock:
+            member = self.membership
+            if member is None or not member.is_manager or not await self._place.was_removed():
+                return
+            await cancel(self._starting)
+            await self._managing.end(member)
+            self._starting = spawn(self._start_manager(0), name="start of the manager")
+        # Meanwhile the leader may have said that this node is to be a worker.
+        await self._turn()
 
     def _heed(self, role: str) -> None:
         """The leader says what this node is to be: it is turned into that, if it is something else."""
@@ -541,13 +599,13 @@ class Swarm:
     async def _promote(self, member: Membership) -> None:
         """From here on a manager too, whose certificate says so."""
         assert self._renewal is not None
-        if not (kind := await asyncio.to_thread(lambda: self._place.kind)):
-            check_installed()
+        if trouble := await asyncio.to_thread(self._place.trouble, member.listen, member.advertise):
+            raise Unavailable(trouble)
         await self._renewal.renew()
         held = await asyncio.to_thread(files.load, self._certificates)
         if identity(held.certificate).role != MANAGER:
             raise Unavailable("the managers give it a worker's certificate")
-        member = replace(member, is_manager=True, store=kind)
+        member = replace(member, is_manager=True, store=self._place.kind)
         await asyncio.to_thread(membership.write, self._folder, member)
         self.membership = member
         self._starting = spawn(self._start_manager(0), name="start of the manager")
@@ -596,12 +654,18 @@ class Swarm:
         member = self.membership
         if member is None:
             return SwarmInfo()
-        error = membership.describe(self._failure) if self._failure is not None else self._agent.refusal
+        if self._failure is not None:
+            error = membership.describe(self._failure)
+        elif self.manager is not None and self.manager.store.trouble:
+            error = self.manager.store.trouble
+        else:
+            error = self._agent.refusal
+        is_pending = member.is_manager and self.manager is None
         managers = [RemoteManager(node_id=key, addr=address) for key, address in self._managers().items()]
         return SwarmInfo(
             node_id=member.node_id,
             node_addr=member.data_path,
-            local_node_state="error" if error else "active",
+            local_node_state="error" if error else "pending" if is_pending else "active",
             control_available=self.manager is not None,
             error=error,
             remote_managers=managers,

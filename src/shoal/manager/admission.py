@@ -11,11 +11,11 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
-from shoal.errors import Conflict, Forbidden, InvalidArgument
+from shoal.errors import Conflict, FailedPrecondition, Forbidden, InvalidArgument
 from shoal.manager.cluster import authority, cert_validity, host_of, the_cluster, trust_root
 from shoal.objects.base import parse_time, timestamp
 from shoal.objects.cluster import Cluster
-from shoal.objects.defaults import LEAST_MTU
+from shoal.objects.defaults import LEAST_MTU, MOST_PORT
 from shoal.objects.ids import NodeId, swarm_id
 from shoal.objects.node import ManagerStatus, Node, NodeSpec, NodeStatus
 from shoal.pki.authority import NODE_VALIDITY
@@ -32,8 +32,8 @@ _INVALID_TOKEN = (
 
 
 class Admission:
-    """Admits nodes to the swarm of a store, and renews their certificates. ``check_more`` raises Unavailable where
-    this manager could not share the state with one that has that kind of place for it."""
+    """Admits nodes to the swarm of a store, and renews their certificates. ``check_more`` raises FailedPrecondition
+    where this manager could not share the state with one that has that kind of place for it."""
 
     def __init__(self, store: Store, clock: Clock, *, check_more: Callable[[str], None]) -> None:
         self._store = store
@@ -53,6 +53,8 @@ class Admission:
             cluster = the_cluster(tx)
             role = _role(cluster, asked.token)
             if role == MANAGER:
+                if asked.trouble:
+                    raise FailedPrecondition(f"{asked.hostname} cannot be a manager: {asked.trouble}")
                 self._check_more(asked.store)
                 _check_advertised(tx, asked.advertise)
             if asked.availability not in ("active", "pause", "drain"):
@@ -72,6 +74,13 @@ class Admission:
             return Admitted(node_id=node_id, certificate=certificate, role=role)
 
         return await self._store.update(change)
+
+    def check_manager(self, identity: NodeIdentity) -> None:
+        """Raise Forbidden for a node that is no manager, nor on its way to be one or to be none."""
+        identity.require_manager()
+        node = member(self._store.view, identity.node_id)
+        if node.spec.role != MANAGER and node.manager_status is None:
+            raise Forbidden(f"node {node.id} is no manager any more")
 
     async def renew(self, identity: NodeIdentity, asked: RenewalRequest) -> Renewed:
         """A new certificate for a node, with the role that it has by now; who is to be a manager says where it is
@@ -155,7 +164,14 @@ def _role(cluster: Cluster, token: str) -> str:
 
 
 def _check_advertised(tx: Tx, address: str) -> None:
-    """Raise Conflict where another manager is reached there already."""
+    """Raise InvalidArgument for what is no address of a manager's, Conflict where another one is reached there."""
+    host, _, port = address.rpartition(":")
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+        if not 0 < int(port) <= MOST_PORT:
+            raise ValueError
+    except ValueError as error:
+        raise InvalidArgument(f"{address[:100]!r} is no address and port where a manager can be reached") from error
     for node in tx.all(Node):
         if node.manager_status is not None and node.manager_status.addr == address:
             raise Conflict(

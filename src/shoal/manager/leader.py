@@ -60,9 +60,8 @@ class Leader:
         self._tasks = [spawn(loop.run(s, self._store, clock, name=name), name=name) for name, s in stations.items()]
         self._tasks.append(spawn(self.dispatcher.run(), name="dispatcher"))
         self._tasks.append(spawn(self.dispatcher.watch_heartbeats(), name="heartbeats"))
-        if self._quorum.is_shared:
-            keeper = SeatKeeper(store=self._store, seats=self._quorum.seats, node_id=self._node_id, clock=clock)
-            self._tasks.append(spawn(keeper.run(), name="seats in the quorum"))
+        keeper = SeatKeeper(store=self._store, quorum=self._quorum, node_id=self._node_id, clock=clock)
+        self._tasks.append(spawn(keeper.run(), name="seats in the quorum"))
 
     def _announce(self, tx: Tx) -> None:
         for node in tx.all(Node):
@@ -71,7 +70,8 @@ class Leader:
             leads = True if node.id == self._node_id else None
             reachability = "reachable" if leads else status.reachability
             told = replace(status, leader=leads, reachability=reachability)
-            if told != status:
+            # The own one in any case: there has to be something to commit.
+            if told != status or leads:
                 tx.update(replace(node, manager_status=told))
 
     async def stop(self) -> None:

@@ -45,7 +45,8 @@ class Manager:
     """Runs while this node is a manager; owns the store that it is given.
 
     ``relay`` has the leader ask a node for a stream; ``advertise`` is where nodes reach this manager. ``unreached`` are
-    the nodes that this one does not reach; ``check_more`` raises Unavailable where there cannot be another manager.
+    the nodes that this one does not reach; ``check_more`` raises FailedPrecondition where there cannot be another
+    manager.
     """
 
     def __init__(

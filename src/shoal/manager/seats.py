@@ -25,7 +25,7 @@ from shoal.store.tx import Tx
 
 _log = logging.getLogger(__name__)
 # Between two looks when nothing has happened, and before what failed is tried again, in seconds.
-_LOOK, _AGAIN = 1.0, 0.1
+_LOOK, _AGAIN = 1.0, 0.25
 MANAGER = "manager"
 
 
@@ -75,36 +75,44 @@ class Step:
     seat: Member | None = None
 
 
+def holds(seat: Member, node_id: str, url: str) -> bool:
+    """Whether a seat is that node's, which is at ``url``. A name that is there already is another machine's: what it
+    has voted for in its time, a new one in its place does not know."""
+    return seat.peer_url == url and seat.name in ("", node_id)
+
+
 def plan(nodes: Sequence[Node], seats: Sequence[Member], urls: Mapping[str, str], own_id: str) -> list[Step]:
     """What to do, in this order, each as far as it succeeds. ``urls`` are the peer URLs of the managers that there are
-    to be, by node; ``own_id`` is the leader's, which takes no seat from itself. Pure.
+    to be, by node; ``own_id`` is the leader's, which has its seat and takes it from nobody. Pure.
 
     There is room for one learner at a time: one whose machine is down makes room for another that waits.
     """
-    wanted = set(urls.values())
-    ready = {urls[node.id] for node in nodes if node.id in urls and node.is_ready}
-    taken = {seat.peer_url for seat in seats}
-    waiting = sorted(ready - taken)
+    ready = {node.id for node in nodes if node.id in urls and node.is_ready}
+    holders = {seat.id: next((key for key, url in urls.items() if holds(seat, key, url)), None) for seat in seats}
+    waiting = sorted(ready - set(holders.values()) - {own_id})
     steps = [
         Step(Deed.REMOVE, seat.peer_url, seat)
         for seat in seats
         if seat.name != own_id
-        and (seat.peer_url not in wanted or (seat.is_learner and seat.peer_url not in ready and waiting))
+        and ((holder := holders[seat.id]) is None or (seat.is_learner and holder not in ready and waiting))
     ]
     removed = {step.seat.id for step in steps if step.seat is not None}
-    learners = [seat for seat in seats if seat.is_learner and seat.id not in removed]
+    left = [seat for seat in seats if seat.id not in removed]
+    learners = [seat for seat in left if seat.is_learner]
     steps += [Step(Deed.PROMOTE, seat.peer_url, seat) for seat in learners if seat.name]
-    if waiting and not learners:
-        steps.append(Step(Deed.ADD, waiting[0]))
+    # Where somebody is that has to go first, two would be told apart by nothing.
+    free = [key for key in waiting if all(seat.peer_url != urls[key] for seat in seats)]
+    if free and not learners:
+        steps.append(Step(Deed.ADD, urls[free[0]]))
     return steps
 
 
 class SeatKeeper:
-    """Does it, at the leader, where there are seats; and writes down which managers are within reach."""
+    """Does it, at the leader, where the quorum has seats; and writes down which managers are within reach."""
 
-    def __init__(self, *, store: Store, seats: Seats | None, node_id: str, clock: Clock) -> None:
+    def __init__(self, *, store: Store, quorum: Quorum, node_id: str, clock: Clock) -> None:
         self._store = store
-        self._seats = seats
+        self._quorum = quorum
         self._node_id = node_id
         self._clock = clock
         self._told = ""
@@ -160,17 +168,16 @@ class SeatKeeper:
             for node in nodes
             if node.spec.role == MANAGER and node.manager_status and node.manager_status.addr
         }
-        if self._seats is None:
-            await self._store.update(lambda tx: self._note(tx, set(managers.values()), set(managers.values())))
+        if self._quorum.seats is None:
+            await self._store.update(lambda tx: self._note(tx, None))
             return False
-        urls = {key: self._seats.url_of(address) for key, address in managers.items()}
-        seats = await self._seats.list()
+        urls = {key: self._quorum.seats.url_of(address) for key, address in managers.items()}
+        seats = await self._quorum.seats.list()
+        # First: steps may fail for long, and users look at who is there.
+        await self._store.update(lambda tx: self._note(tx, seats))
         steps = plan(nodes, seats, urls, self._node_id)
         for step in steps:
-            await self._take(self._seats, step)
-        seated = {seat.peer_url for seat in seats}
-        voting = {seat.peer_url for seat in seats if not seat.is_learner}
-        await self._store.update(lambda tx: self._note(tx, seated, voting))
+            await self._take(self._quorum.seats, step)
         return bool(steps)
 
     async def _take(self, seats: Seats, step: Step) -> None:
@@ -185,18 +192,31 @@ class SeatKeeper:
                 await seats.remove(seat.id)
                 _log.info("the manager at %s has no seat in the quorum any more", step.url)
 
-    def _note(self, tx: Tx, seated: set[str], voting: set[str]) -> None:
-        """Write down who is within reach: a manager with a seat, whose node is. Who is to be none and has no seat any
-        more is none."""
+    def _note(self, tx: Tx, seats: Sequence[Member] | None) -> None:
+        """Write down who is within reach: a manager with a vote, whose node is; all of them, where nobody needs one.
+        Who is to be none and has no seat any more is none."""
         for node in tx.all(Node):
             if (status := node.manager_status) is None or not status.addr:
                 continue
-            url = self._seats.url_of(status.addr) if self._seats is not None else status.addr
             told: ManagerStatus | None = status
-            if node.spec.role == MANAGER:
-                there = node.id == self._node_id or (url in voting and node.is_ready)
-                told = replace(status, reachability="reachable" if there else "unreachable")
-            elif url not in seated:
-                told = None
+            seat = self._seat_of(node, status.addr, seats)
+            if node.spec.role != MANAGER:
+                told = None if seat is None else status
+            elif node.id == self._node_id:
+                told = replace(status, reachability="reachable")
+            elif self._quorum.is_shared:
+                there = node.is_ready and (seats is None or (seat is not None and not seat.is_learner))
+                told = replace(status, reachability="reachable" if there else _without(status))
             if told != status:
                 tx.update(replace(node, manager_status=told))
+
+    def _seat_of(self, node: Node, address: str, seats: Sequence[Member] | None) -> Member | None:
+        if self._quorum.seats is None:
+            return None
+        url = self._quorum.seats.url_of(address)
+        return next((seat for seat in seats or () if holds(seat, node.id, url)), None)
+
+
+def _without(status: ManagerStatus) -> str:
+    """What a manager is that is not there: one that never was is not known yet."""
+    return "unknown" if status.reachability == "unknown" else "unreachable"

@@ -14,3 +14,6 @@ UPDATE = UpdateConfig(
 )
 # In bytes; what every link that carries IPv4 takes (RFC 791).
 LEAST_MTU = 576
+# A manager's port is followed by its etcd's, three further.
+PEER_OFFSET = 3
+MOST_PORT = 65535 - PEER_OFFSET

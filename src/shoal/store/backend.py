@@ -66,6 +66,9 @@ class Backend(Protocol):
     made at the same moment one is refused, and is made again by its store on top of the other.
     """
 
+    trouble: str
+    """Why nothing can be committed for now, as far as was noticed; empty while there is no reason known."""
+
     async def load(self) -> Contents:
         """Everything committed so far, as it is at one revision. Raises :class:`~shoal.errors.Internal` for what can't
         be trusted."""

@@ -71,6 +71,11 @@ class Store:
         """That of the last transaction in the view."""
         return self._position.revision
 
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be changed for now, as far as was noticed."""
+        return self._position.trouble or self._position.backend.trouble
+
     def fenced(self, fence: Fence | None) -> "Store":
         """This store for whom a leadership was given to: each commit says so, and raises Deposed, changing nothing,
         once that is over. ``None`` is a leadership that cannot be lost."""

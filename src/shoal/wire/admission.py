@@ -5,13 +5,19 @@
 manager's. An error comes as :class:`Refusal`, under the status of its kind.
 """
 
-from shoal.errors import Conflict, Forbidden, InvalidArgument, ShoalError, Unavailable
+from shoal.errors import Conflict, FailedPrecondition, Forbidden, InvalidArgument, ShoalError, Unavailable
 from shoal.objects.base import Object
 
 ROOT, JOIN, RENEW, QUORUM = "/v1/root", "/v1/join", "/v1/renew", "/v1/quorum"
 
 # The kinds of error that a manager answers with; any other is the last.
-_STATUSES: dict[type[ShoalError], int] = {InvalidArgument: 400, Forbidden: 403, Conflict: 409, Unavailable: 503}
+_STATUSES: dict[type[ShoalError], int] = {
+    InvalidArgument: 400,
+    Forbidden: 403,
+    Conflict: 409,
+    FailedPrecondition: 412,
+    Unavailable: 503,
+}
 
 
 class TrustRoot(Object, frozen=True):
@@ -24,7 +30,7 @@ class TrustRoot(Object, frozen=True):
 class JoinRequest(Object, frozen=True):
     """``csr`` is PEM, ``addr`` where the node's tunnels end, ``hostname`` its name in messages. ``advertise`` is where
     others would reach it as a manager, ``address:port``; ``store`` the kind of place that it would share the
-    state in (``etcd``, ``external``), empty where it cannot be a manager."""
+    state in (``etcd``, ``external``), and ``trouble`` why it cannot be a manager, if it cannot."""
 
     token: str
     csr: str
@@ -33,6 +39,7 @@ class JoinRequest(Object, frozen=True):
     availability: str = "active"
     advertise: str = ""
     store: str = "etcd"
+    trouble: str = ""
 
 
 class Admitted(Object, frozen=True):

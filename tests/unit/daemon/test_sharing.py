@@ -20,10 +20,10 @@ from tests.unit.daemon.test_recover import recovered, spoil
 from tests.unit.daemon.test_swarm import Node, joining, node
 
 from shoal.daemon import membership
-from shoal.daemon.addresses import PEER_OFFSET
 from shoal.daemon.place import OwnEtcd
 from shoal.errors import Conflict, Damaged, FailedPrecondition, InvalidArgument, Unavailable
 from shoal.manager.manager import Manager
+from shoal.objects.defaults import PEER_OFFSET
 from shoal.objects.network import NetworkSpec
 from shoal.store.etcd.address import Address
 
@@ -217,7 +217,7 @@ def test_a_users_own_etcd_holds_the_state_from_the_start_and_nothing_after_the_e
             await two.swarm.leave(force=False)
             token = three.swarm.control().cluster.get().join_tokens.manager
             asked = joining(three, join_token=token, remote_addrs=[f"127.0.0.3:{one.port}"])
-            with pytest.raises(Unavailable, match="either all are started with --store, as here, or none"):
+            with pytest.raises(FailedPrecondition, match="either all are started with --store, as here, or none"):
                 await two.swarm.join(asked)
             assert [n.id for n in three.swarm.control().nodes.list()] == [own(three)]
             await three.swarm.leave(force=True)

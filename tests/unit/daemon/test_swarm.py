@@ -383,7 +383,7 @@ def test_a_worker_joins_and_leaves(tmp_path: Path) -> None:
         ({"remote_addrs": []}, InvalidArgument, "at least 1 RemoteAddr"),
         ({"availability": "lazy"}, InvalidArgument, 'invalid Availability: "lazy"'),
         ({"advertise_addr": "127.0.0.1"}, Conflict, "give each machine an address of its own"),
-        ({"join_token": "manager"}, Unavailable, "etcd is not installed"),
+        ({"join_token": "manager"}, FailedPrecondition, "cannot be a manager: etcd is not installed"),
     ],
 )
 def test_joins_that_cannot_be(
@@ -487,7 +487,7 @@ def test_a_worker_cannot_be_promoted_without_etcd_and_the_user_is_told(
         assert other.swarm.membership is not None
         nodes = manager.swarm.control().nodes
         worker = nodes.get(other.swarm.membership.node_id)
-        with pytest.raises(Unavailable, match="etcd is not installed"):
+        with pytest.raises(FailedPrecondition, match="etcd is not installed"):
             await nodes.update(worker.id, replace(worker.spec, role="manager"), worker.version.index)
         assert nodes.get(worker.id).spec.role == "worker"
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from tests.fakes.nodes import a_node
 
 from shoal.manager.seats import Deed, plan
+from shoal.objects.ids import NodeId
 from shoal.objects.node import Node, NodeSpec, NodeStatus
 from shoal.store.etcd.members import Member
 
@@ -56,6 +57,24 @@ def test_who_is_no_manager_any_more_loses_its_seat_dead_or_alive() -> None:
     assert steps([node("n1"), node("n3")], seats) == [(Deed.REMOVE, url("n2"))]
     # Its own one the leader leaves to the next leader.
     assert steps([node("n1", role="worker"), node("n2"), node("n3")], seats) == []
+
+
+def test_a_seat_is_a_machines_and_not_an_addresses() -> None:
+    """A machine in the place of a dead one has to come as another: it does not know what that one has voted for."""
+    replaced = replace(node("n4"), id=NodeId("n4"))
+    urls = {"n1": url("n1"), "n4": url("n2")}
+    seats = [seat(1, "n1"), seat(2, "n2")]
+    found = [(step.deed, step.url) for step in plan([node("n1"), replaced], seats, urls, "n1")]
+    assert found == [(Deed.REMOVE, url("n2"))]
+    found = [(step.deed, step.url) for step in plan([node("n1"), replaced], seats[:1], urls, "n1")]
+    assert found == [(Deed.ADD, url("n2"))]
+    # Two that say to be at one place: only one of them can be.
+    both = {"n1": url("n1"), "n2": url("n2"), "n4": url("n2")}
+    assert plan([node("n1"), node("n2"), replaced], seats, both, "n1") == []
+
+
+def test_the_leader_gives_itself_no_seat_at_another_address() -> None:
+    assert plan([node("n1")], [seat(1, "n1")], {"n1": "https://192.0.2.9:2380"}, "n1") == []
 
 
 _IDS = [f"n{number}" for number in range(1, 6)]

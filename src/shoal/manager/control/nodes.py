@@ -15,8 +15,8 @@ from shoal.store.tx import Tx
 
 
 class NodeControl:
-    """The API's hand on nodes; ``self_id`` is what users call ``self``. ``check_more`` raises Unavailable where there
-    cannot be more managers than this one."""
+    """The API's hand on nodes; ``self_id`` is what users call ``self``. ``check_more`` raises FailedPrecondition where
+    there cannot be more managers than this one."""
 
     def __init__(
         self, store: Store, self_id: str, clock: Clock, *, check_more: Callable[[None], None] = lambda kind: None
@@ -70,6 +70,7 @@ class NodeControl:
         def change(tx: Tx) -> None:
             node = resolve(tx, Node, self._self_id if text == "self" else text)
             if node.spec.role == "manager" or node.manager_status is not None:
+                # Also one that was demoted, until its seat has been taken from it.
                 raise in_use(
                     f"node {node.id} is a cluster manager and is a member of the raft cluster. "
                     "It must be demoted to worker before removal"

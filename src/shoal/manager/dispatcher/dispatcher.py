@@ -194,6 +194,7 @@ class Dispatcher:
         self._services: dict[str, dict[str, ServiceResource]] = {}
         self._nodes: dict[str, NodeResource] = {}
         self._withdrawals: Withdrawals[Session] = Withdrawals()
+        self._closed = False
         # Whom the dispatcher before this one had told what is not known here.
         self._settling_until: float | None = clock.monotonic() + PATIENCE
 
@@ -365,13 +366,20 @@ class Dispatcher:
                 tx.update(told)
 
         await self._store.update(ready)
+        self._check_open()
         # Another connection of the node may have come as far meanwhile: the last one counts.
         await self._replace(session)
+        self._check_open()
         self._sessions[node_id] = session
         present = self._store.view.get(Node, NodeId(node_id))
         news = present is not None and self._note_node(present, gone=False)
         await self._offer(self._sessions.values() if news else [session])
         return session
+
+    def _check_open(self) -> None:
+        """Raise Unavailable once this dispatcher is nobody's: its manager does not lead any more."""
+        if self._closed:
+            raise Unavailable("this manager does not lead the swarm any more")
 
     async def _end_removed(self) -> None:
         """End the sessions of nodes that are members no longer, which are told so."""
@@ -387,6 +395,7 @@ class Dispatcher:
 
     async def receive(self, session: Session, message: FromAgent) -> None:
         """Take in one message of an agent."""
+        self._check_open()
         session.touch()
         match message:
             case StatusReport(number=number, updates=updates):
@@ -503,7 +512,8 @@ class Dispatcher:
                     await self._down(node_id, "heartbeat failure")
 
     async def close(self) -> None:
-        """End every session, without calling the nodes down: the manager goes, they stay."""
+        """End every session, without calling the nodes down, and begin no more: the manager goes, they stay."""
+        self._closed = True
         sessions, self._sessions = list(self._sessions.values()), {}
         for session in sessions:
             self._streams.end(session.node_id)

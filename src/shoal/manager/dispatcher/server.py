@@ -157,7 +157,7 @@ class DispatcherServer:
 
     async def _quorum(self, request: web.Request) -> web.Response:
         try:
-            self._identify(_tls(request)).require_manager()
+            self._admission.check_manager(self._identify(_tls(request)))
             return _answer(encode(Quorum(members={seat.peer_url: seat.name for seat in await self._seats()})))
         except ShoalError as error:
             return _refusal(error)

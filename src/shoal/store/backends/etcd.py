@@ -68,6 +68,7 @@ class EtcdBackend:
         self._pack = self._state + b"pack"
         self._pieces = self._state + b"pack/"
         self._turn = f"{prefix}turn".encode()
+        self.trouble = ""
         self._has_turn = False
         # etcd's own revision up to which everything was read.
         self._read = 0
@@ -184,6 +185,8 @@ class EtcdBackend:
                 await asyncio.sleep(_PAUSE)
         if not answer.succeeded and (found := _head_in(answer)).id != head.id:
             raise Conflict(f"etcd holds a swarm's state already, of revision {found.revision}: nothing was changed")
+        # What is told from here on is news.
+        self._read = answer.header.revision
 
     async def erase(self) -> None:
         """Remove all of it, whoever goes on using it."""
@@ -281,7 +284,7 @@ class EtcdBackend:
                 async with aclosing(self._etcd.watch(wanted)) as answers:
                     async for answer in answers:
                         await self._check(answer, since)
-                        told = ""
+                        told = self.trouble = ""
                         for transaction in await self._transactions(answer.events):
                             if transaction.revision <= revision:
                                 continue
@@ -294,7 +297,7 @@ class EtcdBackend:
             except Unanswered as error:
                 if not told:
                     _log.warning("the other managers' changes are not heard of for now: %s", error)
-                told = str(error)
+                told = self.trouble = str(error)
                 await asyncio.sleep(_PAUSE)
 
     async def _check(self, answer: WatchResponse, since: int) -> None:

@@ -18,6 +18,8 @@ _REMEMBERED = 1000
 class MemoryBackend:
     """A backend whose contents end with the process."""
 
+    trouble = ""
+
     def __init__(self) -> None:
         self._revision = 0
         self._objects: dict[tuple[str, str], bytes] = {}

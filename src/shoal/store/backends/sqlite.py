@@ -24,6 +24,8 @@ class SQLiteBackend:
     ``root`` is the folder that errors tell to free room in, the file's own where none is given.
     """
 
+    trouble = ""
+
     def __init__(self, path: Path, *, root: Path | None = None) -> None:
         self._path = path
         self._root = root or path.parent

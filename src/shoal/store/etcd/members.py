@@ -14,6 +14,7 @@ from shoal.wire.rpc import Unary
 _LIST = Unary("etcdserverpb.Cluster/MemberList", pb.MemberListRequest, pb.MemberListResponse)
 _ADD = Unary("etcdserverpb.Cluster/MemberAdd", pb.MemberAddRequest, pb.MemberAddResponse)
 _PROMOTE = Unary("etcdserverpb.Cluster/MemberPromote", pb.MemberPromoteRequest, pb.MemberPromoteResponse)
+_UPDATE = Unary("etcdserverpb.Cluster/MemberUpdate", pb.MemberUpdateRequest, pb.MemberUpdateResponse)
 _REMOVE = Unary("etcdserverpb.Cluster/MemberRemove", pb.MemberRemoveRequest, pb.MemberRemoveResponse)
 STATUS = Unary("etcdserverpb.Maintenance/Status", pb.StatusRequest, pb.StatusResponse)
 
@@ -67,6 +68,10 @@ class Members:
         """Give a learner its vote. Raises Unavailable while it has not caught up, or not started; Conflict where it has
         a vote already; NotFound."""
         await self._etcd.ask(_PROMOTE, pb.MemberPromoteRequest(ID=id))
+
+    async def move(self, id: int, peer_url: str) -> None:
+        """A member is at another URL from now on."""
+        await self._etcd.ask(_UPDATE, pb.MemberUpdateRequest(ID=id, peerURLs=[peer_url]))
 
     async def remove(self, id: int) -> None:
         """Exclude a member for good; where it runs, it ends, and each time it is started again.
