@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -317,6 +318,56 @@ def test_a_worker_is_no_peer() -> None:
             assert b"200" in await asked_as(here.certificates("another"), server)
             with pytest.raises((ssl.SSLError, ConnectionError)):
                 await asked_as(here.certificates("worker", WORKER), server)
+
+    run(flow())
+
+
+def test_members_change_the_root_that_they_trust_one_after_the_other() -> None:
+    async def flow() -> None:
+        async with machines() as here:
+            first = here.server("one")
+            await first.start()
+            servers = [first, await here.joined(first, "two"), await here.joined(first, "three")]
+            etcds = [here.connected(server) for server in servers]
+            await write(etcds[0], "before")
+            new = RootCA.create(NOW)
+            both = here.root.certificate + new.certificate
+            for roots in (both, new.certificate):
+                for number, server in enumerate(servers):
+                    pid = server.pid
+                    await server.trust(roots)
+                    assert server.trusts == roots and server.pid not in (None, pid)
+                    await write(etcds[number], f"{len(roots)}-{number}")
+                if roots == both:
+                    here.root = new
+                    for server in servers:
+                        shutil.rmtree(here.folder / server.name / "certificates")
+                        here.certificates(server.name)
+            # What runs goes by the authority that the next start finds.
+            await servers[2].detach()
+            again = here.server("three", port=int(servers[2].peer_url.rpartition(":")[2]))
+            await again.start()
+            assert again.trusts == new.certificate
+            assert len(list(again.state.glob("authority-*"))) == 1
+            assert len(await keys(etcds[1])) == 7
+
+    run(flow())
+
+
+def test_the_lead_is_handed_over_where_there_is_somebody_to_take_it() -> None:
+    async def flow() -> None:
+        async with machines() as here:
+            first = here.server("one")
+            await first.start()
+            alone = Members(here.connected(first))
+            await alone.hand_over()
+            second = await here.joined(first, "two")
+            other = Members(here.connected(second))
+            assert (await alone.status()).leader == (await alone.status()).id
+            await other.hand_over()  # which does not lead
+            await alone.hand_over()
+            assert (await other.status()).leader == (await other.status()).id
+            assert (await alone.status()).leader != (await alone.status()).id
 
     run(flow())
 

@@ -73,7 +73,7 @@ class _Controls:
     """As the manager has them."""
 
     def __init__(self, store: Store, node_id: str) -> None:
-        self.cluster = ClusterControl(store)
+        self.cluster = ClusterControl(store, SystemClock())
         self.nodes = NodeControl(store, node_id, SystemClock())
         self.services = ServiceControl(store)
         self.tasks = TaskControl(store)

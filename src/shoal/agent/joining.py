@@ -1,9 +1,11 @@
 """A node's side of becoming one, and of staying one: fetching the root, asking with a token, renewing."""
 
 import asyncio
+import binascii
 import logging
 import os
 import ssl
+from base64 import b64decode
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +17,7 @@ import msgspec
 from shoal.errors import Forbidden, InvalidArgument, Unavailable
 from shoal.objects.base import decode, encode, parse_time
 from shoal.pki import contexts
-from shoal.pki.authority import SHORTEST_VALIDITY, new_key, request
+from shoal.pki.authority import SHORTEST_VALIDITY, check_voucher, new_key, request
 from shoal.pki.files import NodeFiles
 from shoal.pki.identity import MANAGER_NAME
 from shoal.pki.tokens import parse_token
@@ -52,11 +54,12 @@ async def join(managers: Sequence[str], asked: JoinRequest, now: datetime) -> tu
 
     async def ask(address: str) -> tuple[Admitted, str, NodeFiles]:
         told = decode(await _call(address, contexts.untrusting_client(), "GET", ROOT), TrustRoot)
-        root = told.certificate.encode()
-        token.verify_root(root)
+        token.verify_root(told.certificate.encode())
         _check_clock(told, address, now)
-        admitted = decode(await _call(address, contexts.joining_client(root), "POST", JOIN, encode(asked)), Admitted)
-        held = NodeFiles(root=root, certificate=admitted.certificate.encode(), key=key)
+        roots = _trusted(told)
+        admitted = decode(await _call(address, contexts.joining_client(roots), "POST", JOIN, encode(asked)), Admitted)
+        roots = admitted.bundle.encode() or roots
+        held = NodeFiles(root=roots, certificate=admitted.certificate.encode(), key=key)
         return admitted, address, held
 
     return await _first(managers, ask)
@@ -100,6 +103,18 @@ async def _first(managers: Sequence[str], ask: Callable[[str], Awaitable[T]]) ->
         f"no manager of the swarm answers ({'; '.join(tried)}): see that the address is a manager's, and that this "
         "machine may reach its port"
     )
+
+
+def _trusted(told: TrustRoot) -> bytes:
+    """The roots (PEM) that are trusted where the first of them, which was checked, is. Raises Forbidden for others."""
+    root, bundle = told.certificate.encode(), told.bundle.encode()
+    if not bundle:
+        return root
+    try:
+        check_voucher(b64decode(told.voucher), bundle, root)
+    except binascii.Error as error:
+        raise Forbidden(f"the manager's roots cannot be trusted: {error}") from error
+    return bundle
 
 
 def _check_clock(told: TrustRoot, address: str, now: datetime) -> None:

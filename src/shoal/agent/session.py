@@ -74,7 +74,8 @@ class _Removed(Exception):
 class ManagerSession:
     """Keeps a session with the leader among the ``managers`` (``address:port``) open. ``assign`` is called with each
     version, in order; ``removed``, once, when a manager says that this node was taken out of the swarm. ``seen`` is the
-    newest state that this node was told of. ``send_log`` sends a task's log into a stream of this manager's."""
+    newest state that this node was told of, ``followed`` the rotation of the swarm's root that it has followed.
+    ``send_log`` sends a task's log into a stream of this manager's."""
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class ManagerSession:
         tls: ssl.SSLContext,
         server_name: str,
         describe: Callable[[], NodeDescription],
+        followed: Callable[[], int],
         address: str,
         mtu: int,
         assign: Callable[[Assignments], Awaitable[None]],
@@ -96,6 +98,7 @@ class ManagerSession:
         self._tls = tls
         self._server_name = server_name
         self._describe = describe
+        self._followed = followed
         self._address = address
         self._mtu = mtu
         self._assign = assign
@@ -240,6 +243,15 @@ class ManagerSession:
         self._last = leader or (others[self._turn % len(others)] if others else "")
         return self._last
 
+    async def tell(self) -> None:
+        """Describe this node anew, if somebody is there to hear it."""
+        if self._socket is not None:
+            with suppress(ConnectionError):
+                await self._send(self._socket, self._hello())
+
+    def _hello(self) -> Hello:
+        return Hello(description=self._describe(), addr=self._address, mtu=self._mtu, rotation=self._followed())
+
     async def relay(self, node_id: str, wanted: ReadLog) -> None:
         """Have the leader ask that node; for this node's own manager. Raises ConnectionError without a session."""
         if self._socket is None:
@@ -259,7 +271,7 @@ class ManagerSession:
             await self._converse(manager, socket)
 
     async def _converse(self, manager: str, socket: aiohttp.ClientWebSocketResponse) -> None:
-        await self._send(socket, Hello(description=self._describe(), addr=self._address, mtu=self._mtu))
+        await self._send(socket, self._hello())
         # The last state of each counts; what is older and was not taken would only hide it.
         self._pending |= self._known()
         senders: list[asyncio.Task[None]] = []

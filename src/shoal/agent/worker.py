@@ -119,19 +119,15 @@ class Worker:
 
     def managers(self) -> dict[str, str]:
         """The swarm's managers by their node's ids, as ``address:port``; none before the first snapshot."""
-        return cluster.managers if (cluster := self._cluster) else {}
+        return cluster.managers if (cluster := self.cluster) else {}
 
     def attachable(self) -> dict[str, str]:
         """The names, by id, of the networks that plain containers may join, wherever they are by now."""
-        return cluster.attachable if (cluster := self._cluster) else {}
+        return cluster.attachable if (cluster := self.cluster) else {}
 
     @property
-    def role(self) -> str:
-        """What this node is to be, worker or manager; empty where nobody has said."""
-        return cluster.role if (cluster := self._cluster) else ""
-
-    @property
-    def _cluster(self) -> ClusterResource | None:
+    def cluster(self) -> ClusterResource | None:
+        """What the snapshot says of the swarm; None before the first."""
         found = self._resources.get("cluster")
         return found if isinstance(found, ClusterResource) else None
 

@@ -88,6 +88,15 @@ class Supervisor:
         self._pid_file.unlink(missing_ok=True)
         self._remove_sockets()
 
+    async def kill(self) -> None:
+        """End it without asking, for a program to which that is no harm; nothing is started in its place."""
+        await cancel(self._watch)
+        if self._process is not None:
+            self._process.signal(signal.SIGKILL)
+            await self._process.ended()
+            self._process.close()
+            self._process = None
+
     async def detach(self) -> None:
         """Look after it no longer, and leave it running for the next shoald."""
         await cancel(self._watch)

@@ -40,7 +40,7 @@ def cluster_info(cluster: Cluster) -> ClusterInfo:
         updated_at=cluster.updated_at,
         spec=_without_keys(cluster),
         tls_info=cluster.tls_info,
-        root_rotation_in_progress=cluster.root_rotation_in_progress,
+        root_rotation_in_progress=cluster.rotation is not None,
         default_addr_pool=cluster.default_addr_pool,
         subnet_size=cluster.subnet_size,
         data_path_port=cluster.data_path_port,
@@ -54,13 +54,15 @@ def swarm_answer(cluster: Cluster) -> Swarm:
 
 
 def _without_keys(cluster: Cluster) -> ClusterSpec:
-    ca = replace(cluster.spec.ca_config, signing_ca_key=None)
+    ca = replace(cluster.spec.ca_config, signing_ca_cert=None, signing_ca_key=None)
     return replace(cluster.spec, ca_config=ca)
 
 
 def node_answer(node: Node) -> Node:
     """A node for clients; its labels are there even when there are none."""
-    return replace(node, spec=replace(node.spec, labels=node.spec.labels or {}), attachment=None, underlay_mtu=0)
+    return replace(
+        node, spec=replace(node.spec, labels=node.spec.labels or {}), attachment=None, underlay_mtu=0, rotation=0
+    )
 
 
 def task_answer(task: Task) -> TaskAnswer:

@@ -27,7 +27,7 @@ from shoal.objects.node import NodeDescription
 from shoal.objects.results import LogLine, LogQuery
 from shoal.objects.task import Task, TaskStatus
 from shoal.pki.identity import MANAGER_NAME
-from shoal.wire.cluster import Assignments, ReadLog
+from shoal.wire.cluster import Assignments, ClusterResource, ReadLog
 
 _log = logging.getLogger(__name__)
 # How long an address for a plain container may take, in seconds.
@@ -35,8 +35,8 @@ _ATTACH_SECONDS = 10
 
 
 class NodeAgent:
-    """``managers`` are those to dial, the likeliest leader first; ``heed`` hears, with every version, what this node is
-    to be in the swarm; ``removed`` is called when it is nothing any more."""
+    """``managers`` are those to dial, the likeliest leader first; ``heed`` hears, with every version, what the leader
+    says of the swarm and of this node in it; ``removed`` is called when it is nothing any more."""
 
     def __init__(
         self,
@@ -44,13 +44,15 @@ class NodeAgent:
         engine: Engine,
         managers: Callable[[], Sequence[str]],
         describe: Callable[[], NodeDescription],
-        heed: Callable[[str], None],
+        followed: Callable[[], int],
+        heed: Callable[[ClusterResource], None],
         removed: Callable[[], Awaitable[None]],
         clock: Clock,
     ) -> None:
         self._engine = engine
         self._managers = managers
         self._describe = describe
+        self._followed = followed
         self._heed = heed
         self._removed = removed
         self._clock = clock
@@ -75,6 +77,7 @@ class NodeAgent:
             tls=tls,
             server_name=MANAGER_NAME,
             describe=self._describe,
+            followed=self._followed,
             address=member.data_path,
             mtu=mtu_of(member.data_path),
             assign=self._assign,
@@ -129,6 +132,16 @@ class NodeAgent:
     def known_managers(self) -> dict[str, str]:
         """The managers that the last snapshot has, by node."""
         return self._worker.managers() if self._worker is not None else {}
+
+    @property
+    def issuer(self) -> str:
+        """The root (PEM) of which this node's certificate is to be, as the last snapshot has it; empty for any."""
+        return cluster.issuer if self._worker is not None and (cluster := self._worker.cluster) else ""
+
+    async def tell(self) -> None:
+        """Describe this node anew; without a session the next one begins with that."""
+        if self._line is not None:
+            await self._line.tell()
 
     @property
     def refusal(self) -> str:
@@ -188,7 +201,8 @@ class NodeAgent:
             await self._worker.assign(assignments)
         finally:
             await self._detach_strays()
-        self._heed(self._worker.role)
+        if (cluster := self._worker.cluster) is not None:
+            self._heed(cluster)
 
     async def _detach_strays(self) -> None:
         """Give back attachments that no container here has: their request's answer, or word of their end, was lost."""

@@ -168,7 +168,8 @@ class Managing:
                         return
         while True:
             try:
-                await carry_through(self._share(manager, renewal), name="move of the state to etcd")
+                async with self._place.starting:
+                    await carry_through(self._share(manager, renewal), name="move of the state to etcd")
             except ShoalError as error:
                 _log.error("the swarm's state cannot be moved to etcd, which is tried again: %s", error)
             except Exception:  # noqa: BLE001 (tried until it succeeds; each failure is logged in full)

@@ -15,12 +15,14 @@ import msgspec
 from shoal.durable import files as durable
 from shoal.durable.faults import refusal
 from shoal.errors import Damaged, Forbidden, Internal, InvalidArgument, NotFound, ShoalError
+from shoal.manager.cluster import trust_bundle
 from shoal.objects.cluster import Cluster
 from shoal.objects.ids import NodeId
 from shoal.objects.node import Node
 from shoal.pki import files
 from shoal.pki.authority import verify_issued
 from shoal.pki.identity import identity
+from shoal.pki.pem import split_certificates
 from shoal.store.tx import View
 
 FILE, DATABASE, CERTIFICATES = "membership.json", "state.db", "certificates"
@@ -92,7 +94,7 @@ def check(membership: Membership, folder: Path, view: View) -> None:
         raise Damaged(f"the swarm's state in {place} cannot be trusted: {lost} is not in it")
     check_certificates(membership, folder)
     held = files.load(folder / CERTIFICATES)
-    if identity(held.certificate).cluster_id != clusters[0].id or not _is_root_of(held.root, clusters[0]):
+    if identity(held.certificate).cluster_id != clusters[0].id or not _have_a_root(held.root, clusters[0]):
         raise Damaged(f"the certificates in {folder / CERTIFICATES} are another swarm's than its state")
 
 
@@ -101,7 +103,8 @@ def check_certificates(membership: Membership, folder: Path) -> None:
     place = folder / CERTIFICATES
     try:
         held = files.load(place)
-        verify_issued(held.root, held.root)
+        for root in split_certificates(held.root):
+            verify_issued(root, root)
         verify_issued(held.certificate, held.root)
         named = identity(held.certificate).node_id
     except (NotFound, Internal, Forbidden, InvalidArgument) as error:
@@ -110,9 +113,10 @@ def check_certificates(membership: Membership, folder: Path) -> None:
         raise Damaged(f"the certificates in {place} are node {named}'s, and this is {membership.node_id}")
 
 
-def _is_root_of(root: bytes, cluster: Cluster) -> bool:
-    trusted = (cluster.tls_info.trust_root if cluster.tls_info else None) or ""
-    return root.strip() == trusted.encode().strip()
+def _have_a_root(held: bytes, cluster: Cluster) -> bool:
+    """Whether one of these roots is the swarm's: while that is changed, either may have one that the other has not."""
+    known = trust_bundle(cluster).encode()
+    return bool(known) and not set(split_certificates(held)).isdisjoint(split_certificates(known))
 
 
 def making(folder: Path) -> Path:

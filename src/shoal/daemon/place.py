@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,8 @@ class StatePlace:
         self._managers = managers
         self._clock = clock
         self._etcd: EtcdServer | None = None
+        self.starting = asyncio.Lock()
+        """Of whoever starts etcd, or changes what it is to trust."""
         self._connections: list[Etcd] = []
 
     @property
@@ -197,6 +199,14 @@ class StatePlace:
             await connection.close()
             await etcd.detach()
 
+    async def trust(self, roots: bytes, keep: Callable[[], Awaitable[None]]) -> None:
+        """Have this manager's etcd trust these roots (PEM), and then ``keep`` them. Raises ShoalError."""
+        async with self.starting:
+            if (etcd := self._etcd) is not None and (etcd.pid is None or etcd.trusts != roots):
+                _log.info("etcd is started again, to trust the swarm's present root certificates")
+                await etcd.trust(roots)
+            await keep()
+
     async def is_seatless(self, member: Membership) -> bool:
         """Whether this node has no seat in the quorum, as the other managers say. Raises Unavailable when none does."""
         if member.store != ETCD:
@@ -241,8 +251,10 @@ class StatePlace:
     async def _shared(self, member: Membership, clock: Clock) -> tuple[Store, Quorum]:
         etcd = self._etcd = self._etcd or self._server(member)
         try:
-            if etcd.pid is None:
-                await etcd.start(cluster=None if self.has_data else await self._invited(member))
+            cluster = None if self.has_data or etcd.pid is not None else await self._invited(member)
+            async with self.starting:
+                if etcd.pid is None:
+                    await etcd.start(cluster=cluster)
             backend, quorum = self._connected(etcd.address, member)
             return await Store.open(backend=backend, clock=clock), quorum
         except Unavailable:

@@ -29,6 +29,7 @@ from shoal.daemon.managing import Managing, Surroundings
 from shoal.daemon.membership import ETCD, EXTERNAL, Membership
 from shoal.daemon.place import OwnEtcd, StatePlace
 from shoal.daemon.renewal import Renewal
+from shoal.daemon.trust import Trust
 from shoal.engine.engine import Engine
 from shoal.engine.whole import whole
 from shoal.errors import (
@@ -57,6 +58,7 @@ from shoal.pki.identity import MANAGER, WORKER, identity
 from shoal.store.tables import Stored
 from shoal.store.tx import Tx
 from shoal.wire.admission import JoinRequest
+from shoal.wire.cluster import ClusterResource
 from shoal.wire.docker.swarm import RemoteManager, SwarmInfo, SwarmInit, SwarmJoin, TokenRotation
 
 _log = logging.getLogger(__name__)
@@ -140,10 +142,12 @@ class Swarm:
             engine=engine,
             managers=lambda: list(self._managers().values()),
             describe=self.describe,
+            followed=lambda: self._trust.followed,
             heed=self._heed,
             removed=self._removed,
             clock=clock,
         )
+        self._trust = Trust(trust_first=self._place.trust, tell=self._agent.tell, clock=clock)
         self._renewal: Renewal | None = None
         self._renewer: asyncio.Task[None] | None = None
         self._failure: ShoalError | None = None
@@ -223,6 +227,7 @@ class Swarm:
         """shoald ends: tasks and networks stay as they are."""
         await cancel(self._turning, self._starting, self._renewer)
         await self._agent.stop()
+        await self._trust.stop()
         await self._managing.stop()
 
     async def init(self, request: SwarmInit) -> str:
@@ -365,6 +370,7 @@ class Swarm:
         """Neither a manager nor in touch with one, while that which it is made of changes."""
         await cancel(self._turning, self._starting)
         await self._agent.part()
+        await self._trust.stop()
         await self._managing.stop()
 
     async def _begin(self, member: Membership) -> None:
@@ -502,6 +508,7 @@ class Swarm:
         """Be a member no longer, as far as this node had come to be one."""
         await cancel(self._turning, self._starting, self._renewer)
         await self._agent.part()
+        await self._trust.stop()
         await self._managing.end(self.membership)
         self._starting = self._turning = self._renewal = self._renewer = self._failure = None
         await self._agent.end()
@@ -525,7 +532,9 @@ class Swarm:
                 return await self._managing.issue(now)
             return await self._ask_for_certificate(member)
 
-        self._renewal = Renewal(folder=self._certificates, issue=issue, clock=self._clock)
+        self._renewal = Renewal(
+            folder=self._certificates, issue=issue, issuer=lambda: self._agent.issuer, clock=self._clock
+        )
 
     async def _ask_for_certificate(self, member: Membership) -> NodeFiles:
         managers = [address for address in self._managers().values() if self.manager or address != member.advertise]
@@ -568,11 +577,13 @@ class Swarm:
         # Meanwhile the leader may have said that this node is to be a worker.
         await self._turn()
 
-    def _heed(self, role: str) -> None:
+    def _heed(self, told: ClusterResource) -> None:
         """The leader says what this node is to be: it is turned into that, if it is something else."""
-        if role not in (MANAGER, WORKER):
+        if self._renewal is not None:
+            self._trust.heed(told, self._renewal)
+        if told.role not in (MANAGER, WORKER):
             return
-        self._role = role
+        self._role = told.role
         if self._is_other(self.membership) and (self._turning is None or self._turning.done()):
             self._turning = spawn(self._turn(), name="change of the node's role")
 
@@ -616,6 +627,7 @@ class Swarm:
         assert self._renewal is not None
         others = [address for address in self._managers().values() if address != member.advertise]
         await cancel(self._starting)
+        await self._trust.stop()
         await self._managing.end(self.membership)
         member = replace(member, is_manager=False, store="", managers=others)
         # The others' word, now that this node has no authority any more.

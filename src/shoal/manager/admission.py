@@ -5,6 +5,7 @@ ended, so that it is refused by name rather than taken for somebody whom the man
 """
 
 import ipaddress
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,7 +13,15 @@ from msgspec.structs import replace
 
 from shoal.aio.clock import Clock
 from shoal.errors import Conflict, FailedPrecondition, Forbidden, InvalidArgument
-from shoal.manager.cluster import authority, cert_validity, host_of, the_cluster, trust_root
+from shoal.manager.cluster import (
+    authority,
+    cert_validity,
+    host_of,
+    present_authority,
+    the_cluster,
+    trust_bundle,
+    trust_root,
+)
 from shoal.objects.base import parse_time, timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import LEAST_MTU, MOST_PORT
@@ -42,7 +51,12 @@ class Admission:
 
     def root(self) -> TrustRoot:
         """The swarm's root certificate, and the manager's clock."""
-        return TrustRoot(certificate=trust_root(the_cluster(self._store.view)), now=timestamp(self._clock.now()))
+        cluster = the_cluster(self._store.view)
+        root, bundle, now = trust_root(cluster), trust_bundle(cluster), timestamp(self._clock.now())
+        if bundle == root:
+            return TrustRoot(certificate=root, now=now)
+        voucher = b64encode(present_authority(cluster).vouch(bundle.encode())).decode()
+        return TrustRoot(certificate=root, now=now, bundle=bundle, voucher=voucher)
 
     async def join(self, asked: JoinRequest) -> Admitted:
         """Make a node of who asks. Raises InvalidArgument for a token that is none of this swarm's, Conflict for an
@@ -71,7 +85,7 @@ class Admission:
             )
             certificate = _sign(cluster, asked.csr, node, now)
             tx.create(node)
-            return Admitted(node_id=node_id, certificate=certificate, role=role)
+            return Admitted(node_id=node_id, certificate=certificate, role=role, bundle=trust_bundle(cluster))
 
         return await self._store.update(change)
 
@@ -93,7 +107,7 @@ class Admission:
                 node = replace(node, manager_status=ManagerStatus(reachability="unknown", addr=asked.advertise))
                 tx.update(node)
             cluster = the_cluster(tx)
-            return Renewed(certificate=_sign(cluster, asked.csr, node, self._clock.now()), root=trust_root(cluster))
+            return Renewed(certificate=_sign(cluster, asked.csr, node, self._clock.now()), root=trust_bundle(cluster))
 
         return await self._store.update(change)
 

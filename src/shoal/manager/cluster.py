@@ -27,8 +27,16 @@ def in_a_new_epoch(objects: Iterable[Stored], now: datetime) -> list[Stored]:
 
 
 def trust_root(cluster: Cluster) -> str:
-    """The root certificate (PEM)."""
+    """The root certificate (PEM), which the join tokens pin."""
     return (cluster.tls_info.trust_root if cluster.tls_info else None) or ""
+
+
+def trust_bundle(cluster: Cluster) -> str:
+    """All root certificates (PEM) that nodes are to trust, each once: more than one while the root is being rotated."""
+    rotation = cluster.rotation
+    if rotation is None:
+        return trust_root(cluster)
+    return "".join(dict.fromkeys((trust_root(cluster), *rotation.others, rotation.certificate)))
 
 
 def as_worker(node: Node) -> Node:
@@ -38,6 +46,13 @@ def as_worker(node: Node) -> Node:
 
 def authority(cluster: Cluster) -> RootCA:
     """Who signs the nodes' certificates. Raises InvalidArgument for a key that is not the root certificate's."""
+    if (rotation := cluster.rotation) is not None and rotation.issues:
+        return RootCA.load(rotation.certificate.encode(), rotation.key.encode())
+    return present_authority(cluster)
+
+
+def present_authority(cluster: Cluster) -> RootCA:
+    """The root certificate and its key. Raises as :func:`authority`."""
     return RootCA.load(trust_root(cluster).encode(), cluster.root_ca_key.encode())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shoal.errors import InvalidArgument
-from shoal.manager.cluster import authority, cert_validity, host_of
+from shoal.manager.cluster import authority, cert_validity, host_of, trust_bundle
 from shoal.manager.control.cluster import validate_spec
 from shoal.objects.cluster import (
     CAConfig,
@@ -69,6 +69,10 @@ def found(asked: FoundingRequest, now: datetime) -> Founding:
     _check_pools(asked)
     spec = _filled(asked.spec)
     validate_spec(spec)
+    if spec.ca_config.signing_ca_cert or spec.ca_config.signing_ca_key:
+        raise InvalidArgument(
+            "a swarm begins with a root certificate of its own: docker swarm ca --rotate puts another in its place"
+        )
     cluster_id, node_id = ClusterId(swarm_id()), NodeId(swarm_id())
     root = RootCA.create(now)
     cluster = Cluster(
@@ -104,7 +108,7 @@ def issue(cluster: Cluster, node_id: NodeId, advertise: str, now: datetime) -> N
     identity = NodeIdentity(node_id=node_id, role=MANAGER, cluster_id=cluster.id)
     addresses = [host_of(advertise)]
     certificate = root.sign(request(key), identity, now, cert_validity(cluster), addresses=addresses)
-    return NodeFiles(root=root.certificate, certificate=certificate, key=key)
+    return NodeFiles(root=trust_bundle(cluster).encode(), certificate=certificate, key=key)
 
 
 def ingress_network() -> Network:

@@ -18,6 +18,7 @@ from shoal.manager.allocator.allocator import Allocator
 from shoal.manager.dispatcher.dispatcher import Dispatcher
 from shoal.manager.dispatcher.streams import Streams
 from shoal.manager.orchestrator.orchestrator import Orchestrator
+from shoal.manager.rotation import Rotation
 from shoal.manager.scheduler.scheduler import Scheduler
 from shoal.manager.seats import Quorum, SeatKeeper
 from shoal.objects.node import Node
@@ -56,6 +57,7 @@ class Leader:
             "orchestrator": Orchestrator(view),
             "allocator": Allocator(view, self._in_use),
             "scheduler": Scheduler(view),
+            "rotation of the root": Rotation(view),
         }
         self._tasks = [spawn(loop.run(s, self._store, clock, name=name), name=name) for name, s in stations.items()]
         self._tasks.append(spawn(self.dispatcher.run(), name="dispatcher"))

@@ -66,7 +66,7 @@ class Manager:
     ) -> None:
         self.store = store
         self.node_id = node_id
-        self.cluster = ClusterControl(store)
+        self.cluster = ClusterControl(store, clock)
         self.nodes = NodeControl(store, node_id, clock, check_more=check_more)
         self.networks = NetworkControl(store)
         self.services = ServiceControl(store)

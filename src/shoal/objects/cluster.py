@@ -64,10 +64,22 @@ class JoinTokens(Object, frozen=True):
     manager: str = ""
 
 
+class RootRotation(Object, frozen=True):
+    """The root that is to follow the present one (PEM), its key, and whether it issues the nodes' certificates already:
+    all of them trust it by then. ``others`` are roots of earlier rotations that came to no end: nodes may still have
+    certificates of theirs. The keys never leave the managers."""
+
+    certificate: str
+    key: str
+    issues: bool = False
+    others: list[str] = msgspec.field(default_factory=list)
+
+
 class Cluster(Object, frozen=True):
     """There is one in every store. ``root_ca_key`` never leaves the managers; ``removed_nodes`` has, by their ids,
     until when nodes that were removed can have a certificate. ``epoch`` goes up when the state is put back to an older
-    one on purpose."""
+    one on purpose. ``tls_info`` has the present root, and who issues certificates once a ``rotation`` is over;
+    ``rotations`` counts those that were begun."""
 
     id: ClusterId
     version: Version = Version()
@@ -75,7 +87,8 @@ class Cluster(Object, frozen=True):
     updated_at: str = ""
     spec: ClusterSpec = ClusterSpec()
     tls_info: TLSInfo | None = None
-    root_rotation_in_progress: bool = False
+    rotation: RootRotation | None = None
+    rotations: int = 0
     default_addr_pool: list[str] | None = None
     subnet_size: int = 24
     data_path_port: int = 4789

@@ -72,7 +72,8 @@ class ManagerStatus(Object, frozen=True):
 
 class Node(Object, frozen=True):
     """``attachment`` is the allocator's: the ingress sandbox's place on the ingress network. ``underlay_mtu`` is the
-    dispatcher's: that of the link where the node's tunnels end, in bytes."""
+    dispatcher's: that of the link where the node's tunnels end, in bytes; so is ``rotation``: which one of the swarm's
+    root the node has followed last."""
 
     id: NodeId
     version: Version = Version()
@@ -84,6 +85,7 @@ class Node(Object, frozen=True):
     manager_status: ManagerStatus | None = None
     attachment: NetworkAttachment | None = msgspec.field(default=None, name="Attachment")
     underlay_mtu: int = 0
+    rotation: int = 0
 
     @property
     def hostname(self) -> str:

@@ -13,19 +13,21 @@ from ipaddress import ip_address
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shoal.errors import Forbidden, InvalidArgument
 from shoal.pki.identity import CA_NAME, MANAGER, NodeIdentity
-from shoal.pki.pem import certificate_pem, key_matches, key_pem, parse_certificate, parse_key
+from shoal.pki.pem import certificate_pem, key_matches, key_pem, parse_certificate, parse_certificates, parse_key
 
 ROOT_VALIDITY = timedelta(days=20 * 365)
 NODE_VALIDITY = timedelta(days=90)
 SHORTEST_VALIDITY = timedelta(hours=1)
 # Clocks differ, and are set back: a certificate holds from some time before it was signed, as long as it holds at most.
 BACKDATE = timedelta(days=7)
+# What is vouched for begins so, as no certificate does.
+_VOUCHED = b"trusted by a swarm beside its root certificate:\n"
 
 
 @dataclass(frozen=True)
@@ -105,18 +107,45 @@ class RootCA:
             )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()), critical=False)
+            .add_extension(_authority_identifier(root), critical=False)
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         )
         return certificate_pem(builder.sign(root_key, hashes.SHA256()))
 
+    def vouch(self, bundle: bytes) -> bytes:
+        """A signature by which who trusts this root alone knows that ``bundle`` (PEM) is to be trusted too."""
+        key, text = parse_key(self.key), _VOUCHED + bundle
+        if isinstance(key, rsa.RSAPrivateKey):
+            return key.sign(text, padding.PKCS1v15(), hashes.SHA256())
+        return key.sign(text, ec.ECDSA(hashes.SHA256()))
 
-def verify_issued(certificate: bytes, trust_root: bytes) -> None:
-    """Raise :class:`Forbidden` unless ``trust_root`` (one PEM certificate) signed ``certificate`` (PEM)."""
+
+def check_voucher(voucher: bytes, bundle: bytes, root: bytes) -> None:
+    """Raise :class:`Forbidden` unless ``root`` (one PEM certificate) vouches for ``bundle``."""
+    key, text = parse_certificate(root).public_key(), _VOUCHED + bundle
     try:
-        parse_certificate(certificate).verify_directly_issued_by(parse_certificate(trust_root))
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
-        raise Forbidden("the certificate was not issued by this swarm's certificate authority") from error
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(voucher, text, padding.PKCS1v15(), hashes.SHA256())
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(voucher, text, ec.ECDSA(hashes.SHA256()))
+        else:
+            raise Forbidden("the swarm's root certificate has a key of a kind that vouches for nothing")
+    except InvalidSignature as error:
+        raise Forbidden("the swarm's root certificate does not vouch for the others that the manager names") from error
+
+
+def verify_issued(certificate: bytes, trust_roots: bytes) -> None:
+    """Raise :class:`Forbidden` unless one of ``trust_roots`` (PEM) signed ``certificate`` (PEM)."""
+    if not any(_is_issued(parse_certificate(certificate), root) for root in parse_certificates(trust_roots)):
+        raise Forbidden("the certificate was not issued by this swarm's certificate authority")
+
+
+def _is_issued(certificate: x509.Certificate, root: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def new_key() -> bytes:
@@ -152,6 +181,17 @@ def _ip_name(address: str) -> x509.IPAddress:
         return x509.IPAddress(ip_address(address))
     except ValueError as error:
         raise InvalidArgument(f"a certificate cannot be made out to {address}, which is no IP address") from error
+
+
+def _authority_identifier(root: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+    """As the root has it: by this, roots of one name are told apart."""
+    try:
+        own = root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        key = root.public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey)
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
 
 def _requested_key(csr: bytes) -> ec.EllipticCurvePublicKey:

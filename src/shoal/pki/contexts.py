@@ -8,6 +8,7 @@ but a manager in the handshake itself. A server looks at :func:`peer_identity` a
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 from shoal.errors import InvalidArgument, Unauthorized
 from shoal.pki.files import CERTIFICATE_FILE, KEY_FILE, ROOT_FILE
@@ -15,23 +16,44 @@ from shoal.pki.identity import NodeIdentity, identity
 from shoal.pki.telling import TellingContext
 
 
-def swarm_server(folder: Path, *, require_certificate: bool = True) -> ssl.SSLContext:
+def swarm_server(folder: Path, *, require_certificate: bool = True) -> "FolderContext":
     """For the managers' port, with the node's files in ``folder`` (see :mod:`shoal.pki.files`).
 
     Without ``require_certificate`` a node that has none yet is let in too, to ask for the root or for a certificate; a
     certificate that is shown must still be the swarm's. After a renewal, :func:`reload` makes new connections use it.
     """
-    context = _context(ssl.PROTOCOL_TLS_SERVER)
+    context = FolderContext.of(ssl.PROTOCOL_TLS_SERVER)
     context.verify_mode = ssl.CERT_REQUIRED if require_certificate else ssl.CERT_OPTIONAL
-    _load(context, cert=folder / CERTIFICATE_FILE, key=folder / KEY_FILE, ca=folder / ROOT_FILE)
+    reload(context, folder)
     return context
 
 
-def swarm_client(folder: Path) -> ssl.SSLContext:
+def swarm_client(folder: Path) -> "FolderContext":
     """For a node that calls a manager; connect with ``server_hostname=MANAGER_NAME``."""
-    context = _context(ssl.PROTOCOL_TLS_CLIENT)
-    _load(context, cert=folder / CERTIFICATE_FILE, key=folder / KEY_FILE, ca=folder / ROOT_FILE)
+    context = FolderContext.of(ssl.PROTOCOL_TLS_CLIENT)
+    reload(context, folder)
     return context
+
+
+class FolderContext(ssl.SSLContext):
+    """A node's files as they were when they were last loaded (:func:`reload`).
+
+    OpenSSL's contexts take another certificate, but never cease to trust a root: so each loading makes a new one, and
+    this one only says which is the present one. For asyncio, which comes by :meth:`wrap_bio`.
+    """
+
+    present: ssl.SSLContext
+
+    @classmethod
+    def of(cls, protocol: int) -> "FolderContext":
+        """One that has loaded nothing yet."""
+        context = cls(protocol)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return context
+
+    def wrap_bio(self, *args: Any, **named: Any) -> ssl.SSLObject:
+        """A connection by the files that were loaded last."""
+        return self.present.wrap_bio(*args, **named)
 
 
 def joining_client(root: bytes) -> ssl.SSLContext:
@@ -52,9 +74,12 @@ def untrusting_client() -> ssl.SSLContext:
     return context
 
 
-def reload(context: ssl.SSLContext, folder: Path) -> None:
-    """Use the node's files as they are now for every connection made from here on; an older root stays trusted too."""
-    _load(context, cert=folder / CERTIFICATE_FILE, key=folder / KEY_FILE, ca=folder / ROOT_FILE)
+def reload(context: FolderContext, folder: Path) -> None:
+    """Use the node's files as they are now for every connection made from here on. Raises :class:`InvalidArgument`."""
+    fresh = _context(context.protocol)
+    fresh.verify_mode = context.verify_mode
+    _load(fresh, cert=folder / CERTIFICATE_FILE, key=folder / KEY_FILE, ca=folder / ROOT_FILE)
+    context.present = fresh
 
 
 def peer_identity(tls: ssl.SSLObject | ssl.SSLSocket) -> NodeIdentity:

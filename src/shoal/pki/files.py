@@ -21,7 +21,8 @@ KEY_FILE = "swarm-node.key"
 
 @dataclass(frozen=True)
 class NodeFiles:
-    """What a node holds, all PEM: the trusted root, its own certificate and the certificate's key."""
+    """What a node holds, all PEM: the trusted roots, which are more than one while the swarm changes from one to
+    another, its own certificate and the certificate's key."""
 
     root: bytes
     certificate: bytes

@@ -1,8 +1,10 @@
 """Between PEM and the ``cryptography`` library's types, with our own errors."""
 
+from typing import TypeAlias
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -11,6 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from shoal.errors import InvalidArgument
+
+# A node's key is an elliptic curve's; an authority that somebody brings along may have another.
+Key: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 def parse_certificate(pem_or_der: bytes) -> x509.Certificate:
@@ -31,19 +36,24 @@ def parse_certificates(pem: bytes) -> list[x509.Certificate]:
         raise InvalidArgument(f"invalid certificate: {error}") from error
 
 
+def split_certificates(pem: bytes) -> list[bytes]:
+    """All certificates in PEM, at least one, each on its own in the canonical form; raises :class:`InvalidArgument`."""
+    return [certificate_pem(certificate) for certificate in parse_certificates(pem)]
+
+
 def certificate_pem(certificate: x509.Certificate) -> bytes:
     """The certificate as PEM in the one form that is used everywhere: lines of 64, a newline at the end."""
     return certificate.public_bytes(Encoding.PEM)
 
 
-def parse_key(key: bytes) -> ec.EllipticCurvePrivateKey:
-    """A private key in PEM, without a passphrase; raises :class:`InvalidArgument` unless it is an elliptic curve's."""
+def parse_key(key: bytes) -> Key:
+    """A private key in PEM, without a passphrase; raises :class:`InvalidArgument` for another kind than :data:`Key`."""
     try:
         parsed = load_pem_private_key(key, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise InvalidArgument(f"invalid private key: {error}") from error
-    if not isinstance(parsed, ec.EllipticCurvePrivateKey):
-        raise InvalidArgument("invalid private key: it is not an elliptic curve's")
+    if not isinstance(parsed, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise InvalidArgument("invalid private key: it is neither an elliptic curve's nor RSA's")
     return parsed
 
 

@@ -21,10 +21,14 @@ _STATUSES: dict[type[ShoalError], int] = {
 
 
 class TrustRoot(Object, frozen=True):
-    """The root certificate (PEM), and the manager's clock, for who cannot check the one by the other yet."""
+    """The root certificate (PEM), which join tokens pin, and the manager's clock, for who cannot check the one by the
+    other yet. While the root is being rotated ``bundle`` has all that are trusted, by the word of the first:
+    ``voucher`` is that one's signature, in base 64."""
 
     certificate: str
     now: str
+    bundle: str = ""
+    voucher: str = ""
 
 
 class JoinRequest(Object, frozen=True):
@@ -43,11 +47,13 @@ class JoinRequest(Object, frozen=True):
 
 
 class Admitted(Object, frozen=True):
-    """What the node is from now on: its certificate (PEM) says so too."""
+    """What the node is from now on: its certificate (PEM) says so too. ``bundle`` are the roots (PEM) that it is to
+    trust, empty from a manager that has no more than the one."""
 
     node_id: str
     certificate: str
     role: str = "worker"
+    bundle: str = ""
 
 
 class RenewalRequest(Object, frozen=True):
@@ -58,7 +64,7 @@ class RenewalRequest(Object, frozen=True):
 
 
 class Renewed(Object, frozen=True):
-    """A new certificate (PEM), and the root that signed it."""
+    """A new certificate (PEM), and the roots that are trusted, one of which signed it."""
 
     certificate: str
     root: str

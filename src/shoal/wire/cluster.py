@@ -130,7 +130,9 @@ class ConfigResource(Message, frozen=True, tag="config"):
 class ClusterResource(Message, frozen=True, tag="cluster"):
     """What nodes need to know of it; ``heartbeat_period`` in nanoseconds, ``managers`` as ``address:port`` by node,
     ``attachable`` the names, by id, of the networks that plain containers may join. ``role`` is what this very node is
-    to be, worker or manager; empty from a manager that does not say."""
+    to be, worker or manager; empty from a manager that does not say. ``trust`` are the roots (PEM) that this node is to
+    trust, no others, and ``issuer`` the one of which its certificate is to be; what is empty is as it is. ``rotation``
+    says by a number to which rotation of the root ``trust`` belongs."""
 
     cluster_id: str
     data_path_port: int
@@ -138,6 +140,9 @@ class ClusterResource(Message, frozen=True, tag="cluster"):
     managers: dict[str, str] = msgspec.field(default_factory=dict)
     attachable: dict[str, str] = msgspec.field(default_factory=dict)
     role: str = ""
+    trust: str = ""
+    issuer: str = ""
+    rotation: int = 0
 
     @property
     def key(self) -> str:
@@ -151,11 +156,13 @@ Resource: TypeAlias = (
 
 class Hello(Message, frozen=True, tag="hello"):
     """The agent's first message: who it is comes from its certificate, what its machine is from here. ``addr`` is where
-    its tunnels end, ``mtu`` that of the link there, in bytes."""
+    its tunnels end, ``mtu`` that of the link there, in bytes; ``rotation`` the last one of the root that it has
+    followed. A later one in the same session counts for what it says of the machine, and of that."""
 
     description: NodeDescription
     addr: str
     mtu: int = 0
+    rotation: int = 0
 
 
 class Heartbeat(Message, frozen=True, tag="heartbeat"):

@@ -55,6 +55,7 @@ class Bench:
             tls=contexts.swarm_client(self.manager.certificates),
             server_name=MANAGER_NAME,
             describe=lambda: NodeDescription(hostname="me"),
+            followed=lambda: 0,
             address="192.0.2.1",
             mtu=1500,
             assign=self._assign,

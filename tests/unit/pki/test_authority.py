@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from shoal.errors import Forbidden, InvalidArgument
 from shoal.objects.ids import ClusterId, NodeId
-from shoal.pki.authority import RootCA, new_key, request, verify_issued
+from shoal.pki.authority import RootCA, check_voucher, new_key, request, verify_issued
 from shoal.pki.identity import NodeIdentity, validity
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -125,3 +125,25 @@ def test_load_takes_a_ca_and_its_key_only() -> None:
 
 def test_the_roots_key_stays_out_of_logs() -> None:
     assert "PRIVATE" not in repr(RootCA.create(NOW))
+
+
+def test_one_of_several_roots_will_do() -> None:
+    one, other = RootCA.create(NOW), RootCA.create(NOW)
+    certificate = other.sign(request(new_key()), NODE, NOW)
+    verify_issued(certificate, one.certificate + other.certificate)
+    with pytest.raises(Forbidden):
+        verify_issued(certificate, one.certificate)
+
+
+def test_a_root_vouches_for_others_and_nobody_else_can_in_its_name() -> None:
+    root, other = RootCA.create(NOW), RootCA.create(NOW)
+    bundle = root.certificate + other.certificate
+    check_voucher(root.vouch(bundle), bundle, root.certificate)
+    for voucher, text in (
+        (other.vouch(bundle), bundle),
+        (root.vouch(bundle), bundle + RootCA.create(NOW).certificate),
+        (root.vouch(bundle)[:-1], bundle),
+        (b"", bundle),
+    ):
+        with pytest.raises(Forbidden, match="does not vouch"):
+            check_voucher(voucher, text, root.certificate)

@@ -11,7 +11,7 @@ from shoal.errors import InvalidArgument, Unauthorized
 from shoal.objects.ids import ClusterId, NodeId
 from shoal.pki import contexts
 from shoal.pki.authority import RootCA, new_key, request
-from shoal.pki.files import NodeFiles, save
+from shoal.pki.files import NodeFiles, load, save
 from shoal.pki.identity import MANAGER_NAME, NodeIdentity
 
 # How asyncio tells a client that the server refused its certificate depends on which of the two is quicker.
@@ -116,6 +116,24 @@ def test_a_renewed_certificate_is_used_by_new_connections(tmp_path: Path, root: 
     _node(tmp_path / "w", root, "manager", "node2")
     contexts.reload(client, worker)
     assert _run(server, client) == "manager node2 of cluster1"
+
+
+def test_a_root_that_is_trusted_no_more_lets_nobody_in(tmp_path: Path, root: RootCA) -> None:
+    other = RootCA.create(datetime.now(UTC))
+    manager = _node(tmp_path / "m", root, "manager")
+    server, client = contexts.swarm_server(manager), contexts.swarm_client(_node(tmp_path / "w", root, "worker"))
+    both = root.certificate + other.certificate
+    held = load(manager)
+    save(manager, NodeFiles(root=both, certificate=held.certificate, key=held.key))
+    contexts.reload(server, manager)
+    changed = _node(tmp_path / "w2", other, "worker")
+    save(changed, NodeFiles(root=both, certificate=load(changed).certificate, key=load(changed).key))
+    assert _run(server, client) == _run(server, contexts.swarm_client(changed)) == "worker node1 of cluster1"
+    _node(tmp_path / "m", other, "manager")
+    contexts.reload(server, manager)
+    assert _run(server, contexts.swarm_client(changed)) == "worker node1 of cluster1"
+    with pytest.raises(REFUSED):
+        _run(server, client)
 
 
 def test_old_tls_is_refused(tmp_path: Path, root: RootCA) -> None:

@@ -1,12 +1,14 @@
 """``shoal swarm``."""
 
 import ipaddress
+import sys
 
 from shoal.cli.command import PROGRAM, Arguments, Command, Flag, Kind
 from shoal.cli.context import Context
 from shoal.cli.help import command_help
 from shoal.cli.kinds import DURATION, INT, UINT, UINT32, switch, text_flag
 from shoal.cli.quantities import SECOND
+from shoal.cli.rotation import wait_for_rotation
 from shoal.cli.texts import split_csv
 from shoal.client.engine import Json
 from shoal.errors import InvalidArgument
@@ -211,25 +213,42 @@ def run_update(ctx: Context, args: Arguments) -> int:
 
 
 def run_ca(ctx: Context, args: Arguments) -> int:
-    """Print the root certificate, or begin to replace it."""
+    """Print the root certificate; or replace it, and print the one that all nodes trust in the end."""
     found = ctx.engine.get("/swarm")
     if not args.on("rotate"):
-        if args.any_given("ca-cert", "ca-key", "cert-expiry", "external-ca"):
-            raise InvalidArgument("`--rotate` flag is required with these options")
-        if not (root := (found.get("TLSInfo") or {}).get("TrustRoot")):
-            raise InvalidArgument("No CA information available")
-        ctx.out(root.strip())
+        if name := next((name for name in ("ca-cert", "ca-key", "cert-expiry", "external-ca") if args.given(name)), ""):
+            raise InvalidArgument(f"`--{name}` flag requires the `--rotate` flag to update the CA")
+        _show_root(ctx)
         return 0
+    if args.given("external-ca") and not args.given("ca-cert"):
+        raise InvalidArgument(
+            "rotating to an external CA requires the `--ca-cert` flag to specify the external CA's cert - to add an "
+            "external CA with the current root CA certificate, use the `update` command instead"
+        )
+    if args.given("ca-cert") and not args.any_given("ca-key", "external-ca"):
+        raise InvalidArgument(
+            "the --ca-cert flag requires that a --ca-key flag and/or --external-ca flag be provided as well"
+        )
     spec = found["Spec"]
     authority = spec.setdefault("CAConfig", {})
     merge_spec(spec, args)
-    if args.given("ca-cert"):
+    if args.any_given("ca-cert", "ca-key"):
         authority |= {"SigningCACert": args.text("ca-cert"), "SigningCAKey": args.text("ca-key")}
-    authority["ForceRotate"] = authority.get("ForceRotate", 0) + 1
+    else:
+        authority["ForceRotate"] = authority.get("ForceRotate", 0) + 1
     ctx.engine.post("/swarm/update", {"version": found["Version"]["Index"]}, spec)
-    if not args.on("detach"):
-        ctx.out((ctx.engine.get("/swarm").get("TLSInfo") or {}).get("TrustRoot", "").strip())
+    if args.on("detach"):
+        return 0
+    wait_for_rotation(ctx, None if args.on("quiet") else sys.stdout)
+    if not args.on("quiet"):
+        _show_root(ctx)
     return 0
+
+
+def _show_root(ctx: Context) -> None:
+    if not (root := (ctx.engine.get("/swarm").get("TLSInfo") or {}).get("TrustRoot")):
+        raise InvalidArgument("No CA information available")
+    ctx.out(root.strip())
 
 
 AVAILABILITY = text_flag("availability", 'Availability of the node ("active", "pause", "drain")', default="active")

@@ -28,6 +28,7 @@ from shoal.manager.dispatcher.snapshot import (
 )
 from shoal.manager.dispatcher.streams import NodeStream, Streams
 from shoal.manager.dispatcher.withdrawals import PATIENCE, Withdrawals, is_serving
+from shoal.manager.rotation import trusted_by
 from shoal.objects.base import timestamp
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
@@ -362,8 +363,8 @@ class Dispatcher:
         def ready(tx: Tx) -> None:
             if (current := tx.get(Node, node_id)) is not None:
                 status = NodeStatus(state="ready", addr=hello.addr)
-                told = replace(current, description=hello.description, status=status, underlay_mtu=sane_mtu(hello.mtu))
-                tx.update(told)
+                told = replace(current, status=status, underlay_mtu=sane_mtu(hello.mtu))
+                tx.update(_described(told, hello))
 
         await self._store.update(ready)
         self._check_open()
@@ -417,7 +418,12 @@ class Dispatcher:
             case Heartbeat():
                 await session.connection.send(HeartbeatTaken())
             case Hello():
-                pass
+                await self._store.update(lambda tx: self._describe(tx, session.node_id, message))
+
+    def _describe(self, tx: Tx, node_id: str, hello: Hello) -> None:
+        node = tx.get(Node, node_id)
+        if node is not None and (told := _described(node, hello)) != node:
+            tx.update(told)
 
     async def open_stream(self, node_id: str, ask: Callable[[str], ReadLog]) -> NodeStream:
         """A stream from that node, which is asked for it with ``ask`` of the stream's id. Raises Unavailable when the
@@ -521,7 +527,14 @@ class Dispatcher:
         await asyncio.gather(*(session.close() for session in sessions), return_exceptions=True)
 
 
-def _standing(node: Node) -> tuple[str | None, str | None, bool]:
-    """What a node is in the swarm, and where, as a manager, it is reached, if it is one yet."""
+def _described(node: Node, hello: Hello) -> Node:
+    return replace(node, description=hello.description, rotation=hello.rotation)
+
+
+def _standing(node: Node) -> tuple[object, ...]:
+    """What a node is in the swarm; of a manager, where it is reached, if it is one yet, and whether others may have
+    their turn to change what they trust."""
     status = node.manager_status
-    return node.spec.role, status.addr if status else None, status is not None and status.reachability == "unknown"
+    if status is None:
+        return (node.spec.role,)
+    return node.spec.role, status.addr, status.reachability == "unknown", node.is_ready, trusted_by(node), node.rotation

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from shoal.manager import rotation
 from shoal.manager.dispatcher.withdrawals import is_serving
 from shoal.objects.cluster import Cluster
 from shoal.objects.defaults import HEARTBEAT_NANOSECONDS
@@ -88,6 +89,7 @@ def _networks(view: View, tasks: Iterable[Task]) -> list[Network]:
 def _cluster(view: View, node_id: str) -> ClusterResource:
     cluster = view.all(Cluster)[0]
     own = view.get(Node, node_id)
+    trust = rotation.trust_of(cluster, own, view.all(Node)) if own else ""
     return ClusterResource(
         cluster_id=cluster.id,
         data_path_port=cluster.data_path_port,
@@ -95,6 +97,9 @@ def _cluster(view: View, node_id: str) -> ClusterResource:
         attachable={n.id: n.name for n in view.all(Network) if n.spec.attachable},
         managers=managers_of(view),
         role=(own.spec.role if own else None) or "",
+        trust=trust,
+        rotation=cluster.rotations if trust else 0,
+        issuer=rotation.issuer_of(cluster),
     )
 
 

@@ -7,6 +7,7 @@ seconds, and removed only where enough of the others are.
 
 from dataclasses import dataclass
 
+from shoal.errors import ShoalError
 from shoal.store.etcd.client import Etcd
 from shoal.store.etcd.pb import rpc_pb2 as pb
 from shoal.wire.rpc import Unary
@@ -16,6 +17,7 @@ _ADD = Unary("etcdserverpb.Cluster/MemberAdd", pb.MemberAddRequest, pb.MemberAdd
 _PROMOTE = Unary("etcdserverpb.Cluster/MemberPromote", pb.MemberPromoteRequest, pb.MemberPromoteResponse)
 _UPDATE = Unary("etcdserverpb.Cluster/MemberUpdate", pb.MemberUpdateRequest, pb.MemberUpdateResponse)
 _REMOVE = Unary("etcdserverpb.Cluster/MemberRemove", pb.MemberRemoveRequest, pb.MemberRemoveResponse)
+_MOVE = Unary("etcdserverpb.Maintenance/MoveLeader", pb.MoveLeaderRequest, pb.MoveLeaderResponse)
 STATUS = Unary("etcdserverpb.Maintenance/Status", pb.StatusRequest, pb.StatusResponse)
 
 
@@ -79,6 +81,25 @@ class Members:
         Raises Unavailable where the others would be left without a quorum, NotFound.
         """
         await self._etcd.ask(_REMOVE, pb.MemberRemoveRequest(ID=id))
+
+    async def hand_over(self) -> None:
+        """Have another member lead, if the one that is asked does; any that can. Raises Unavailable and the like where
+        none can."""
+        own = await self.status()
+        if own.leader != own.id:
+            return
+        failure: ShoalError | None = None
+        for member in await self.list():
+            if member.id == own.id or member.is_learner:
+                continue
+            try:
+                await self._etcd.ask(_MOVE, pb.MoveLeaderRequest(targetID=member.id))
+            except ShoalError as error:
+                failure = error
+            else:
+                return
+        if failure is not None:
+            raise failure
 
     async def status(self) -> Status:
         """Of the member that is asked, which may be a learner, or without a quorum unless it was started so."""

@@ -6,6 +6,7 @@ that a worker's is not taken. Whoever dials also checks that the certificate nam
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 import shutil
@@ -18,11 +19,12 @@ import msgspec
 
 from shoal.aio.clock import Clock
 from shoal.aio.supervisor import PATIENCE_SECONDS, Question, Supervisor
+from shoal.durable import files as durable
 from shoal.durable.faults import refusal
 from shoal.errors import ShoalError, Unavailable
 from shoal.store.etcd.address import TLS, Address
 from shoal.store.etcd.client import Etcd
-from shoal.store.etcd.members import STATUS
+from shoal.store.etcd.members import STATUS, Members
 from shoal.store.etcd.pb.rpc_pb2 import StatusRequest
 
 _log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ _FLAGS = (
 # etcd takes unix sockets only with the look of host:port, and makes them where it runs.
 _CLIENT = "client:1"
 _METRICS = "metrics:1"
+_AUTHORITY = "authority-{}.crt"
 _FORCE = "--force-new-cluster"
 # How long one that is up is waited for to find a quorum, so that it can be asked at once.
 _QUORUM_SECONDS = 3.0
@@ -90,8 +93,9 @@ class EtcdServer:
 
     ``data`` is the folder of what it must not lose, ``state`` the one of what a boot may take away: the sockets, the
     pid file, the log. It listens for other members at ``listen`` and is found at ``advertise``, IP addresses both.
-    ``certificates`` are read whenever a connection is made, but for the authority: that at the start alone. Other
-    members' certificates have to be made out to ``peers``. ``patience`` is the supervisor's.
+    ``certificates`` are read whenever a connection is made, but for the authority: that at the start alone, so one that
+    an earlier shoald has left with another authority's does not fit. Other members' certificates have to be made out to
+    ``peers``. ``patience`` is the supervisor's.
     """
 
     def __init__(
@@ -118,7 +122,9 @@ class EtcdServer:
         self._binary = binary
         self._clock = clock
         data_flag = f"--data-dir={self.data}"
-        self._flags = (
+        self._authority = certificates.authority
+        self.trusts = b""
+        self._fixed_flags = (
             f"--name={name}",
             data_flag,
             f"--listen-client-urls=unix://{_CLIENT}",
@@ -126,7 +132,6 @@ class EtcdServer:
             f"--listen-metrics-urls=unix://{_METRICS}",
             f"--listen-peer-urls={peer_url_of(listen, port)}",
             f"--initial-advertise-peer-urls={self.peer_url}",
-            f"--peer-trusted-ca-file={certificates.authority.absolute()}",
             f"--peer-cert-file={certificates.certificate.absolute()}",
             f"--peer-key-file={certificates.key.absolute()}",
             "--peer-client-cert-auth",
@@ -168,10 +173,32 @@ class EtcdServer:
                 folder.chmod(0o700)
             except OSError as error:
                 raise refusal(f"{folder} cannot be made for etcd", error, folder.parent) from error
+        await asyncio.to_thread(self._take_authority, None)
         arguments = self._arguments(cluster)
+        if force_new:
+            await self._force([*arguments, _FORCE])
+        await self._run(arguments)
+
+    async def trust(self, authority: bytes) -> None:
+        """Have it trust what that authority (PEM) has signed, and nothing else: it hands over the lead, is ended at
+        once, as by a crash, since it would wait for its clients, and started again. Raises as :meth:`start`."""
+        await self._hand_over()
+        # Once it does not run any more, whoever is stopped here knows that there is something to be done.
+        await self._supervisor.kill()
+        await asyncio.to_thread(self._take_authority, authority)
+        await self._run(self._arguments({}))
+
+    async def _hand_over(self) -> None:
+        etcd = Etcd(self.address, attempt=_ATTEMPT_SECONDS)
         try:
-            if force_new:
-                await self._force([*arguments, _FORCE])
+            await Members(etcd).hand_over()
+        except ShoalError as error:
+            _log.info("the other managers' etcds have to elect one of them: %s", error)
+        finally:
+            await etcd.close()
+
+    async def _run(self, arguments: list[str]) -> None:
+        try:
             await self._supervisor.start(arguments, fits=self._fits)
         except Unavailable as error:
             if await self.removed():
@@ -179,6 +206,26 @@ class EtcdServer:
             if reason := await asyncio.to_thread(self._reason):
                 raise Unavailable(f"etcd did not start: {reason}; its log is {self.log_file}") from error
             raise
+
+    def _take_authority(self, authority: bytes | None) -> None:
+        """Put it (that of the certificates, if it is None) where no other content ever is, so that the flags say which
+        it is."""
+        try:
+            self.trusts = self._authority.read_bytes() if authority is None else authority
+            path = self._authority_file(self.trusts)
+            durable.write(path, self.trusts)
+            for other in self.state.glob(_AUTHORITY.format("*")):
+                if other != path:
+                    other.unlink()
+        except OSError as error:
+            raise Unavailable(f"etcd cannot be given its authority: {error}") from error
+
+    def _authority_file(self, authority: bytes) -> Path:
+        return self.state / _AUTHORITY.format(hashlib.sha256(authority).hexdigest()[:16])
+
+    @property
+    def _flags(self) -> tuple[str, ...]:
+        return (*self._fixed_flags, f"--peer-trusted-ca-file={self._authority_file(self.trusts)}")
 
     async def removed(self) -> bool:
         """Whether the others have removed this member, as far as it has heard: then it ends again and again."""
