@@ -15,7 +15,7 @@ from shoal.daemon import membership
 from shoal.daemon.addresses import split
 from shoal.daemon.membership import ETCD, EXTERNAL, Membership
 from shoal.durable.objectfile import mark_of
-from shoal.errors import Conflict, Damaged, FailedPrecondition, Unavailable
+from shoal.errors import Conflict, Damaged, FailedPrecondition, Forbidden, Unavailable
 from shoal.manager.seats import ALONE, Quorum
 from shoal.objects.defaults import PEER_OFFSET
 from shoal.pki.files import CERTIFICATE_FILE, KEY_FILE, ROOT_FILE
@@ -211,7 +211,10 @@ class StatePlace:
         """Whether this node has no seat in the quorum, as the other managers say. Raises Unavailable when none does."""
         if member.store != ETCD:
             return True
-        name = (await self._members(member)).get(_peer_url(member.advertise))
+        try:
+            name = (await self._members(member)).get(_peer_url(member.advertise))
+        except Forbidden:  # what it says to who is no manager any more
+            return True
         return name not in ("", member.node_id)
 
     async def was_removed(self) -> bool:

@@ -91,7 +91,6 @@ class Admission:
 
     def check_manager(self, identity: NodeIdentity) -> None:
         """Raise Forbidden for a node that is no manager, nor on its way to be one or to be none."""
-        identity.require_manager()
         node = member(self._store.view, identity.node_id)
         if node.spec.role != MANAGER and node.manager_status is None:
             raise Forbidden(f"node {node.id} is no manager any more")

@@ -47,6 +47,7 @@ class Bench:
     known: dict[str, TaskStatus] = field(default_factory=dict)
     fails: list[Exception] = field(default_factory=list)
     removed: int = 0
+    followed: int = 0
     seen: Revision = Revision()
 
     def __post_init__(self) -> None:
@@ -55,7 +56,7 @@ class Bench:
             tls=contexts.swarm_client(self.manager.certificates),
             server_name=MANAGER_NAME,
             describe=lambda: NodeDescription(hostname="me"),
-            followed=lambda: 0,
+            followed=lambda: self.followed,
             address="192.0.2.1",
             mtu=1500,
             assign=self._assign,
@@ -316,5 +317,17 @@ def test_a_manager_whose_state_is_older_is_not_obeyed(tmp_path: Path) -> None:
         made.manager.revision = Revision(3, 1)
         await eventually(lambda: made.assigned == [1])
         assert made.session.refusal == ""
+
+    run(tmp_path, work)
+
+
+def test_the_manager_is_told_when_this_node_has_changed(tmp_path: Path) -> None:
+    async def work(made: Bench) -> None:
+        made.followed = 3
+        await made.session.tell()
+        await eventually(lambda: [hello.rotation for hello in made.manager.of(Hello)] == [0, 3])
+        await made.manager.hang_up()
+        await eventually(lambda: made.manager.sessions == 2 and bool(made.manager.of(Heartbeat)))
+        assert [hello.rotation for hello in made.manager.of(Hello)] == [3]
 
     run(tmp_path, work)

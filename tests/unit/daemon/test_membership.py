@@ -8,8 +8,15 @@ from msgspec.structs import replace
 from shoal.daemon import membership
 from shoal.daemon.membership import Membership
 from shoal.errors import Damaged
-from shoal.manager.found import FoundingRequest, found
+from shoal.manager.cluster import trust_bundle
+from shoal.manager.found import FoundingRequest, found, issue
+from shoal.manager.rotation import advanced, begin
+from shoal.objects.cluster import Cluster
+from shoal.objects.node import Node
 from shoal.pki import files
+from shoal.pki.authority import RootCA
+from shoal.store.tables import Tables
+from shoal.store.tx import TableView
 
 MEMBER = Membership(node_id="n1", listen="0.0.0.0:2377", advertise="192.0.2.1:2377", data_path="192.0.2.1")
 
@@ -86,3 +93,31 @@ def test_certificates_with_a_flipped_bit_are_found_or_say_the_same(tmp_path: Pat
     path.write_bytes(good)
     with pytest.raises(Damaged, match="are node"):
         membership.check_certificates(MEMBER, tmp_path)
+
+
+def test_while_the_root_is_rotated_files_and_state_need_one_root_in_common(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    founding = found(FoundingRequest(advertise=MEMBER.advertise), now)
+    member = replace(MEMBER, node_id=founding.node_id)
+    old = next(obj for obj in founding.objects if isinstance(obj, Cluster))
+    begun = begin(old, RootCA.create(now))
+    assert begun.rotation is not None
+    issuing = replace(begun, rotation=replace(begun.rotation, issues=True))
+    over = advanced(issuing, [])
+    assert over is not None
+
+    def check(cluster: Cluster, held: files.NodeFiles) -> None:
+        tables = Tables()
+        for obj in (cluster, *(obj for obj in founding.objects if isinstance(obj, Node))):
+            tables.put(obj)
+        files.save(tmp_path / membership.CERTIFICATES, held)
+        membership.check(member, tmp_path, TableView(tables))
+
+    after = issue(issuing, founding.node_id, MEMBER.advertise, now)
+    assert after.root == trust_bundle(begun).encode()
+    for cluster in (old, begun):
+        check(cluster, founding.files)
+    for cluster in (begun, issuing, over):
+        check(cluster, after)
+    with pytest.raises(Damaged, match="another swarm's"):
+        check(over, founding.files)

@@ -157,8 +157,12 @@ class DispatcherServer:
 
     async def _quorum(self, request: web.Request) -> web.Response:
         try:
-            self._admission.check_manager(self._identify(_tls(request)))
-            return _answer(encode(Quorum(members={seat.peer_url: seat.name for seat in await self._seats()})))
+            node = self._identify(_tls(request))
+            node.require_manager()
+            members = {seat.peer_url: seat.name for seat in await self._seats()}
+            # Only now this manager knows for certain that it is not behind the others.
+            self._admission.check_manager(node)
+            return _answer(encode(Quorum(members=members)))
         except ShoalError as error:
             return _refusal(error)
 

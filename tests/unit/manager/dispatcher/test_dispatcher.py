@@ -12,15 +12,16 @@ from tests.fakes.nodes import a_node
 
 from shoal.aio.tasks import cancel, spawn
 from shoal.errors import Forbidden, InvalidArgument
+from shoal.manager.cluster import the_cluster
 from shoal.manager.dispatcher.dispatcher import Dispatcher, Session
 from shoal.manager.dispatcher.streams import Streams
 from shoal.manager.dispatcher.withdrawals import PATIENCE
 from shoal.objects.base import timestamp
-from shoal.objects.cluster import Cluster, DispatcherConfig
+from shoal.objects.cluster import Cluster, DispatcherConfig, RootRotation
 from shoal.objects.ids import ClusterId, NetworkId, NodeId, TaskId
 from shoal.objects.meta import Driver
 from shoal.objects.network import Network, NetworkAttachment, NetworkSpec
-from shoal.objects.node import ManagerStatus, Node, NodeDescription, NodeStatus
+from shoal.objects.node import ManagerStatus, Node, NodeDescription, NodeStatus, TLSInfo
 from shoal.objects.results import LogQuery
 from shoal.objects.state import TaskState
 from shoal.objects.task import Task, TaskStatus
@@ -601,5 +602,44 @@ def test_a_task_is_not_stopped_by_what_was_not_noted_yet() -> None:
             await rig.dispatcher.receive(session, Applied(version=far.version))
         await rig.turn()
         assert wanted_of(agent, "mine") == "shutdown"
+
+    flow(body)
+
+
+def test_managers_are_told_of_another_root_one_after_the_other_and_workers_at_once() -> None:
+    def told(agent: FakeAgent) -> tuple[str, int]:
+        cluster = agent.resources["cluster"]
+        assert isinstance(cluster, ClusterResource)
+        return cluster.trust, cluster.rotation
+
+    def said(trust: str, rotation: int) -> Hello:
+        return Hello(
+            description=NodeDescription(hostname="box", tls_info=TLSInfo(trust_root=trust)),
+            addr="192.0.2.7",
+            rotation=rotation,
+        )
+
+    async def body(rig: Rig) -> None:
+        def change(tx: Tx) -> None:
+            root = RootRotation(certificate="new,", key="")
+            tx.update(replace(the_cluster(tx), tls_info=TLSInfo(trust_root="old,"), rotation=root, rotations=1))
+            for name in ("n1", "n2"):
+                tx.update(replace(a_node(name), manager_status=ManagerStatus(addr="192.0.2.1:2377")))
+            tx.create(a_node("n3"))
+
+        await rig.store.update(change)
+        (first, one), (second, two), (_, three) = [await rig.join(name) for name in ("n1", "n2", "n3")]
+        for session in (first, second):
+            await rig.dispatcher.receive(session, said("old,", 0))
+        await rig.turn()
+        assert [told(agent) for agent in (one, two, three)] == [("old,new,", 1), ("", 0), ("old,new,", 1)]
+        await rig.dispatcher.receive(first, said("old,new,", 1))
+        await rig.turn()
+        assert [told(agent) for agent in (one, two)] == [("old,new,", 1)] * 2
+        node = rig.store.view.get(Node, "n1")
+        assert node is not None and node.rotation == 1 and node.is_ready
+        revision = rig.store.revision
+        await rig.dispatcher.receive(first, said("old,new,", 1))
+        assert rig.store.revision == revision
 
     flow(body)
