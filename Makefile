@@ -2,7 +2,8 @@
 #   make build            .venv/bin/shoald and .venv/bin/shoal, and what of the system they need
 #   make test             all checks and all tests, and that they leave nothing behind (as root)
 #   make lab [KEEP=1]     walk the lab on this machine (as root); KEEP=1 leaves it up
-#   make soak [ROUNDS=n]  the long runs: crashes, restarts, damages in pairs, 500 rounds of a service's life (as root)
+#   make soak [ROUNDS=n]  the long runs: crashes, restarts, dying managers, damages in pairs, 500 rounds of a service's
+#                         life (as root)
 #   make bench            compare with Debian's dockerd (as root)
 #   make check            format, lint, types and import directions
 #   make format, lint     ruff alone: rewrite, or say what is wrong

@@ -180,6 +180,47 @@ def test_without_an_answer_it_is_uncertain_and_the_next_one_certainly_not_done(e
     run(flow())
 
 
+def test_an_error_after_a_lost_answer_leaves_the_commit_in_doubt_and_says_so(etcd_server: EtcdServer) -> None:
+    async def flow() -> None:
+        async with a_line(etcd_server) as line:
+            store = await opened(a_prefix(), line.endpoint)
+            await create(store, "before")
+            line.mute = True
+            # etcd refuses it each time, and is heard the second time only.
+            text = "".join(uuid4().hex for _ in range(120_000))
+            large = Service(id=ServiceId("large"), spec=ServiceSpec(name="large", labels={"text": text}))
+            update = spawn(store.update(lambda tx: tx.create(large)), name="update")
+            await asyncio.sleep(1)
+            line.hang_up()
+            with pytest.raises(Uncertain, match="--max-request-bytes.*; whether this was done cannot be said"):
+                await update
+            await store.close()
+
+    run(flow())
+
+
+def test_who_waited_behind_one_that_had_no_answer_waits_no_longer(etcd_server: EtcdServer) -> None:
+    async def flow() -> None:
+        prefix = a_prefix()
+        witness = await opened(prefix, etcd_server.endpoint)
+        async with a_line(etcd_server) as line:
+            store = await opened(prefix, line.endpoint, attempt=0.2, patience=0.5)
+            line.deaf = True
+            waiting = [create(store, f"t{number}") for number in range(100)]
+            async with asyncio.timeout(10):  # and not a hundred times 0.5 s
+                answers = await asyncio.gather(*waiting, return_exceptions=True)
+            assert [type(answer) for answer in answers] == [Uncertain] + [Unavailable] * 99
+            line.deaf = False
+            line.hang_up()
+            await asyncio.sleep(0.2)
+            await create(store, "after")
+            await until(witness, "after")
+            await store.close()
+        await witness.close()
+
+    run(flow())
+
+
 def test_a_store_that_hears_nothing_of_the_others_says_so(etcd_server: EtcdServer) -> None:
     """Its own questions are answered, its watch is not: it can't know what to build on."""
 

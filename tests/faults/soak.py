@@ -19,6 +19,7 @@ from tests.faults import rounds
 from tests.faults.alone import alone
 from tests.faults.cycles import Broken, crashes, killings
 from tests.faults.drift import drift
+from tests.faults.managers import managers
 from tests.faults.pairs import pairs
 from tests.faults.restarts import restarts
 from tests.faults.spread import spread
@@ -62,7 +63,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--crashes", type=int, default=200, help="deaths of shoald (default 200)")
     parser.add_argument("--requests", type=int, default=10_000, help="of each target in restarts (default 10000)")
     parser.add_argument("--minutes", type=float, default=10, help="without a manager in alone (default 10)")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="where it dies, and which pairs")
+    parser.add_argument("--operations", type=int, default=2000, help="writes to three managers (default 2000)")
+    parser.add_argument(
+        "--seed", type=int, default=secrets.randbelow(10**6), help="where it dies, which pairs, and so on"
+    )
     parser.add_argument("property", nargs="*", help="what to run (default all)")
     options = parser.parse_args(arguments)
     properties: dict[str, Property] = {
@@ -71,6 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         "crash": partial(in_box, partial(crashes, rounds=options.crashes, seed=options.seed)),
         "killings": partial(in_box, partial(killings, lives=options.crashes // 5, seed=options.seed)),
         "restarts": partial(in_box, partial(restarts, requests=options.requests)),
+        "managers": partial(managers, operations=options.operations, seed=options.seed),
         "rounds": partial(in_box, partial(rounds.run, rounds=options.rounds)),
         "spread": partial(spread, changes=20, milliseconds=100),
         "alone": partial(alone, minutes=options.minutes),

@@ -53,6 +53,8 @@ MOST_BYTES = 1 << 20
 # Keys a question, while everything is read: a few MB, and a few milliseconds of the event loop's.
 _PAGE = 1000
 _PAUSE = 0.1
+# A commit that comes so soon after one that had no answer has waited for its place behind that one, in seconds.
+_BEHIND = 0.1
 # How long a turn lasts at most, and how often who waits for its end looks.
 _TURN_SECONDS = 3
 _TURN_PAUSE = 0.02
@@ -72,8 +74,9 @@ class EtcdBackend:
         self._has_turn = False
         # etcd's own revision up to which everything was read.
         self._read = 0
-        # Whether the last question had no answer: then a commit is not sent before there is one.
-        self._silent = False
+        # The last question had no answer: then a commit is not sent before there is one. And when that was given up.
+        self._silent: Unanswered | None = None
+        self._given_up = 0.0
 
     async def load(self) -> Contents:
         while True:
@@ -117,26 +120,29 @@ class EtcdBackend:
 
     async def commit(self, transaction: Transaction, fence: Fence | None = None) -> None:
         request = await self._request(transaction, fence)
-        if self._silent:
-            # What is not sent is not done: that can be said for certain.
-            await self._answered(self._etcd.ask_patiently(RANGE, RangeRequest(key=self._head)), doubt=False)
         loop = asyncio.get_running_loop()
+        if self._silent is not None:
+            # What is not sent is not done: that can be said for certain.
+            if loop.time() < self._given_up + _BEHIND:
+                raise _failed(self._silent, doubt=False)
+            await self._answered(self._etcd.ask_patiently(RANGE, RangeRequest(key=self._head)), doubt=False)
         deadline = loop.time() + self._etcd.patience
         doubt = False
         while True:
             try:
                 answer = await self._etcd.ask(TXN, request)
             except Unanswered as error:
-                self._silent = True
+                self._silent = error
                 doubt = doubt or error.begun
                 if loop.time() > deadline:
+                    self._given_up = loop.time()
                     raise _failed(error, doubt=doubt) from error
                 await asyncio.sleep(_PAUSE)
                 continue
             except ShoalError as error:
                 # etcd's word on this attempt; an earlier one may have been done.
-                raise (Uncertain(str(error)) if doubt else error) from error
-            self._silent = False
+                raise (_uncertain(error) if doubt else error) from error
+            self._silent = None
             if answer.succeeded:
                 if self._is_large(transaction.changes):
                     await self._spread_for_now(transaction)
@@ -198,7 +204,7 @@ class EtcdBackend:
         try:
             await question
         except Unanswered as error:
-            self._silent = True
+            self._silent, self._given_up = error, asyncio.get_running_loop().time()
             raise _failed(error, doubt=doubt) from error
 
     async def _request(self, transaction: Transaction, fence: Fence | None) -> TxnRequest:
@@ -345,9 +351,11 @@ class EtcdBackend:
 
 
 def _failed(error: Unanswered, *, doubt: bool) -> Unavailable:
-    if doubt:
-        return Uncertain(f"{error}; whether this was done cannot be said: look before retrying")
-    return Unavailable(f"{error}, so nothing can be changed; what runs goes on")
+    return _uncertain(error) if doubt else Unavailable(f"{error}, so nothing can be changed; what runs goes on")
+
+
+def _uncertain(error: ShoalError) -> Uncertain:
+    return Uncertain(f"{error}; whether this was done cannot be said: look before retrying")
 
 
 def _head_in(answer: TxnResponse) -> Head:
