@@ -13,13 +13,13 @@ from typing import NamedTuple
 from shoal.aio.clock import Clock
 from shoal.aio.tasks import cancel, spawn
 from shoal.daemon.renewal import Renewal
-from shoal.errors import Forbidden, ShoalError
+from shoal.errors import Forbidden, ShoalError, Unavailable
 from shoal.pki.authority import verify_issued
 from shoal.wire.cluster import ClusterResource
 
 _log = logging.getLogger(__name__)
 # Before what failed is tried again, in seconds.
-_AGAIN = 0.5
+_AGAIN = 0.2
 
 
 class _Wanted(NamedTuple):
@@ -69,7 +69,9 @@ class Trust:
                 self._done, said = wanted, ""
             except ShoalError as error:
                 if str(error) != said:
-                    _log.warning("the swarm's root is changed, and this node cannot follow yet: %s", error)
+                    # A manager that is asked may know of it some milliseconds after this node.
+                    level = logging.INFO if isinstance(error, Unavailable) else logging.WARNING
+                    _log.log(level, "the swarm's root is changed, and this node cannot follow yet: %s", error)
                 said = str(error)
                 await self._clock.sleep(_AGAIN)
 
@@ -79,13 +81,12 @@ class Trust:
         held = await renewal.held()
         if wanted.trust:
             roots = wanted.trust.encode()
-            if wanted.rotation != self.followed:
-                self.followed, is_news = 0, True
-            if roots != held.root:
+            if roots != held.root or wanted.rotation != self.followed:
+                self.followed = 0
                 await self._trust_first(roots, lambda: renewal.trust(roots))
+                self.followed, is_news = wanted.rotation, True
+            if roots != held.root:
                 _log.info("this node trusts the swarm's present root certificates")
-                is_news = True
-            self.followed = wanted.rotation
         if wanted.issuer and not await asyncio.to_thread(_is_issued, held.certificate, wanted.issuer):
             await renewal.renew()
             is_news = True

@@ -175,9 +175,7 @@ class EtcdServer:
                 raise refusal(f"{folder} cannot be made for etcd", error, folder.parent) from error
         await asyncio.to_thread(self._take_authority, None)
         arguments = self._arguments(cluster)
-        if force_new:
-            await self._force([*arguments, _FORCE])
-        await self._run(arguments)
+        await self._run(arguments, force_new=force_new)
 
     async def trust(self, authority: bytes) -> None:
         """Have it trust what that authority (PEM) has signed, and nothing else: it hands over the lead, is ended at
@@ -197,8 +195,10 @@ class EtcdServer:
         finally:
             await etcd.close()
 
-    async def _run(self, arguments: list[str]) -> None:
+    async def _run(self, arguments: list[str], *, force_new: bool = False) -> None:
         try:
+            if force_new:
+                await self._force([*arguments, _FORCE])
             await self._supervisor.start(arguments, fits=self._fits)
         except Unavailable as error:
             if await self.removed():

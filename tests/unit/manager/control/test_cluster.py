@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec.structs import replace
 from tests.fakes.clock import FakeClock
 
@@ -30,10 +30,16 @@ RPC = "rpc error: code = InvalidArgument desc = "
 
 
 def made(
-    *, days: int = 4000, is_ca: bool = True, is_root: bool = True, key: ec.EllipticCurvePrivateKey | None = None
+    *,
+    days: int = 4000,
+    is_ca: bool = True,
+    is_root: bool = True,
+    bits: int = 2048,
+    key: ec.EllipticCurvePrivateKey | None = None,
+    extension: x509.ExtensionType | None = None,
 ) -> RootCA:
     """As somebody makes one with openssl: an RSA key, a name of one's own."""
-    own = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    own = key or rsa.generate_private_key(public_exponent=65537, key_size=bits)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mine")])
     builder = (
         x509.CertificateBuilder()
@@ -46,6 +52,8 @@ def made(
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(own.public_key()), critical=False)
     )
+    if extension is not None:
+        builder = builder.add_extension(extension, critical=True)
     signer = own if is_root else ec.generate_private_key(ec.SECP256R1())
     pem = own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return RootCA(builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM), pem)
@@ -100,6 +108,15 @@ def test_what_cannot_be_the_root_is_refused() -> None:
                 asked((middle := made(is_root=False)).certificate, middle.key),
                 "the desired CA certificate must be a root, which is signed with its own key",
             ),
+            *(
+                (asked(bad.certificate, bad.key), f"the desired CA certificate cannot be used: {why}")
+                for bad, why in (
+                    (made(bits=1024), "its key has fewer than 2048 bits"),
+                    (made(key=ec.generate_private_key(ec.SECP256K1())), "the curve of its key is none of"),
+                    (made(extension=_purpose()), "it limits what it may sign"),
+                    (made(extension=_signing_nothing()), "its key usage does not include"),
+                )
+            ),
             (asked(_reissued(own), own.key), "Cannot update to a cert with an identical key"),
         ):
             with pytest.raises(InvalidArgument) as error:
@@ -110,6 +127,14 @@ def test_what_cannot_be_the_root_is_refused() -> None:
         assert control.get() == present
 
     run(work)
+
+
+def _purpose() -> x509.ExtensionType:
+    return x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
+
+
+def _signing_nothing() -> x509.ExtensionType:
+    return x509.KeyUsage(True, False, False, False, False, False, False, False, False)
 
 
 def _reissued(own: RootCA) -> bytes:
