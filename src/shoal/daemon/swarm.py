@@ -285,7 +285,6 @@ class Swarm:
             await self._run_manager(member)
             if planned is not None:
                 # Others are to dial it there.
-                self._keep_certificate(member)
                 assert self._renewal is not None
                 await self._renewal.renew()
         except ShoalError as error:
@@ -530,7 +529,7 @@ class Swarm:
         async def issue(now: datetime) -> NodeFiles:
             if self._managing.has_authority:
                 return await self._managing.issue(now)
-            return await self._ask_for_certificate(member)
+            return await self._ask_for_certificate(self.membership or member)
 
         self._renewal = Renewal(
             folder=self._certificates, issue=issue, issuer=lambda: self._agent.issuer, clock=self._clock

@@ -38,8 +38,9 @@ def test_a_certificate_is_renewed_once_and_in_time(tmp_path: Path) -> None:
             if await renewal.look():
                 renewed.append(day)
             assert validity(load(tmp_path).certificate)[1] > clock.now()
-        assert 3 <= len(renewed) <= 6
-        assert min(b - a for a, b in zip(renewed, renewed[1:], strict=False)) > 30
+        # Of the 97 days that it holds with those before its time, half to four fifths, wherever chance puts it.
+        gaps = [b - a for a, b in zip([-1, *renewed], [*renewed, 200], strict=True)]
+        assert all(41 <= gap <= 71 for gap in gaps[:-1]) and gaps[-1] <= 71
 
     asyncio.run(main())
 
